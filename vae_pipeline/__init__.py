@@ -1,0 +1,1 @@
+"""VAE anomaly detectors for machines, orchestrated on Dagster."""

@@ -1,0 +1,1 @@
+"""Errors to scores, scores to decisions."""

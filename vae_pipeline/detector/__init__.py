@@ -1,0 +1,1 @@
+"""The unit that is registered and served."""

@@ -1,0 +1,1 @@
+"""Raw rows to arrays: scaling, windows, statistics, splits."""

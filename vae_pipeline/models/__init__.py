@@ -1,0 +1,1 @@
+"""Networks and their fitting; the only room with torch."""

@@ -1,0 +1,188 @@
+"""The nouns that cross rooms: frozen, validated, written as JSON or YAML."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Line = Literal["timeseries", "vision", "multimodal"]
+Part = Literal["fit", "calibrate", "test"]
+Kind = Literal["cmapss", "sample_turbofan", "table"]
+EncoderName = Literal["cnn", "transformer", "lstm", "mlp"]
+ThresholdMethod = Literal[
+    "percentile", "mad", "gaussian", "peaks_over_threshold", "block_maxima", "conformal", "best_f1", "auto"
+]
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, and unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Archive(Record):
+    """One downloadable file and how to open it.
+
+    ``path`` is where a mirror (``VAE_PIPELINE_DATA_MIRROR``) keeps it; ``inner`` names a zip inside the zip.
+    """
+
+    path: str
+    url: str | None = None
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    inner: str | None = None
+    max_unpacked_bytes: int = Field(default=4 * 2**30, gt=0)
+
+
+class TableFiles(Record):
+    """Where a user's own table lies: paths or globs, relative to the catalogue file or, with an archive, to its root.
+
+    ``labels`` and ``test_labels`` name files of one 0/1 value a row, for sets that keep labels apart.
+    """
+
+    train: str
+    test: str | None = None
+    train_labels: str | None = None
+    test_labels: str | None = None
+    header: bool = True
+    separator: str = ","
+
+
+class Columns(Record):
+    """The roles of a table's columns; without ``unit`` every file is one unit, without ``time`` the row number is."""
+
+    unit: str | None = None
+    time: str | None = None
+    sensors: tuple[str, ...] | None = Field(default=None, description="all remaining numeric columns when left out")
+    settings: tuple[str, ...] = ()
+    label: str | None = Field(
+        default=None, description="1 where the row is anomalous, 0 where it is not, empty where unknown"
+    )
+
+
+class Labels(Record):
+    """The rule that makes rows normal or anomalous.
+
+    With ``healthy_from`` and ``anomalous_below`` (cycles of remaining life) units run to failure; without them the
+    label column speaks, and where there is none every training row counts as normal.
+    """
+
+    healthy_from: int | None = Field(default=None, gt=0)
+    anomalous_below: int | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> "Labels":
+        if (self.healthy_from is None) != (self.anomalous_below is None):
+            msg = "labels: state both healthy_from and anomalous_below, or neither"
+            raise ValueError(msg)
+        if (
+            self.healthy_from is not None
+            and self.anomalous_below is not None
+            and self.healthy_from < self.anomalous_below
+        ):
+            msg = "labels: healthy_from must not be smaller than anomalous_below"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def run_to_failure(self) -> bool:
+        """Whether labels come from remaining life."""
+        return self.healthy_from is not None
+
+
+class Window(Record):
+    """Windows of ``length`` consecutive rows of one unit, one every ``stride`` rows."""
+
+    length: int = Field(default=50, ge=1, le=4096)
+    stride: int = Field(default=1, ge=1)
+
+
+class Split(Record):
+    """The share of training units that calibrates, drawn with ``seed``; without a test file, ``test`` is cut off too."""
+
+    calibrate: Share = 0.3
+    test: Share = 0.2
+    seed: int = 0
+
+
+class Published(Record):
+    """Row and unit counts as the dataset's authors publish them; a subset of units is a warning, not a failure."""
+
+    train_rows: int
+    test_rows: int
+    train_units: int
+    test_units: int
+
+
+class Training(Record):
+    """How the network is built and fitted: the defaults of the launchpad."""
+
+    encoder: EncoderName = "cnn"
+    hidden: tuple[int, ...] = (64, 128, 256)
+    latent: int = Field(default=16, ge=1)
+    beta: float = Field(default=1.0, ge=0.0)
+    warmup_share: float = Field(
+        default=0.3, ge=0.0, le=1.0, description="share of the epochs over which beta rises from 0"
+    )
+    error: Literal["mse", "mae"] = "mse"
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0.0)
+    weight_decay: float = Field(default=1e-4, ge=0.0)
+    gradient_clip: float = Field(default=1.0, gt=0.0)
+    patience: int = Field(default=8, ge=1, description="epochs without improvement before training stops")
+    max_windows_per_epoch: int = Field(default=6000, ge=1)
+    noise: float = Field(default=0.0, ge=0.0, description="augmentation: sd of added noise")
+    magnitude: float = Field(default=0.0, ge=0.0, description="augmentation: sd of a channel's factor around 1")
+    time_warp: float = Field(default=0.0, ge=0.0, lt=1.0, description="augmentation: strength of the time warp")
+    seed: int = 0
+
+
+class Calibration(Record):
+    """How errors become a score and the score a decision."""
+
+    score: tuple[Literal["error", "level", "latent", "mean_error"], ...] = ("error", "level", "latent")
+    late: int | None = Field(
+        default=None,
+        ge=1,
+        description="rows at the window's end that are averaged; a fifth of the window when left out",
+    )
+    threshold: ThresholdMethod = Field(
+        default="auto", description="auto: best_f1 where the calibration part has both labels, else conformal"
+    )
+    false_alarm_rate: Share = 0.01
+
+
+class Dataset(Record):
+    """An entry of the catalogue."""
+
+    name: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
+    title: str
+    line: Line
+    kind: Kind
+    licence: str
+    citation: str = ""
+    archive: Archive | None = None
+    folder: str | None = Field(default=None, description="an already extracted folder, used as it is")
+    files: TableFiles | None = None
+    columns: Columns = Columns()
+    labels: Labels = Labels()
+    window: Window = Window()
+    split: Split = Split()
+    regimes: int = Field(default=1, ge=1, le=64)
+    published: Published | None = None
+    ranges: dict[str, tuple[float, float]] = Field(
+        default={}, description="stated limits of a column; learnt from the training rows where left out"
+    )
+    generator: dict[str, int] = Field(default={}, description="size and seed of a sample_* dataset")
+    training: Training = Training()
+    calibration: Calibration = Calibration()
+    base: str = Field(default=".", description="folder of the catalogue file; relative paths start there")
+
+
+class Artifact(Record):
+    """A stage's finished output: where its folder is, which version of the data it holds, what to show of it."""
+
+    key: str
+    data_version: str
+    reused: bool = False
+    facts: dict[str, float | int | str | bool | None] = {}

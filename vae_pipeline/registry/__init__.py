@@ -1,0 +1,1 @@
+"""The shelf: MLflow runs, versions, aliases."""

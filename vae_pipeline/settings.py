@@ -1,0 +1,64 @@
+"""VAE_PIPELINE_* variables, read once, validated."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from vae_pipeline.errors import SettingError
+
+__all__ = ["Settings", "load_settings"]
+
+
+class Settings(BaseSettings):
+    """Where things are kept and read from; every field is a ``VAE_PIPELINE_<NAME>`` variable."""
+
+    model_config = SettingsConfigDict(env_prefix="VAE_PIPELINE_", frozen=True, extra="forbid")
+
+    home: Path = Field(default=Path(".vae_pipeline"), description="everything the embedded default keeps")
+    storage: str | None = Field(default=None, description="folder or s3://bucket/prefix; <home>/storage when left out")
+    catalog: str | None = Field(default=None, description="your own catalogue files, separated by ':'")
+    data_mirror: str | None = Field(
+        default=None, description="folder, http(s):// or s3:// address that holds the archives"
+    )
+    tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
+    threads: Annotated[int, Field(ge=1)] | None = Field(default=None, description="CPU threads of training and scoring")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @property
+    def storage_root(self) -> str:
+        """The storage root as a path or URL."""
+        return self.storage or str(self.home / "storage")
+
+    @property
+    def mlflow_uri(self) -> str:
+        """The MLflow tracking and registry address."""
+        return self.tracking_uri or f"sqlite:///{self.home / 'mlflow.db'}"
+
+    @property
+    def catalog_files(self) -> tuple[Path, ...]:
+        """The user's own catalogue files, in order."""
+        return tuple(Path(item).expanduser() for item in (self.catalog or "").split(":") if item)
+
+
+@cache
+def load_settings() -> Settings:
+    """Settings from the environment.
+
+    Raises:
+        SettingError: a variable cannot be used; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(item) for item in first["loc"]).upper()
+        name = name if name.startswith("MLFLOW") else f"VAE_PIPELINE_{name}"
+        msg = f"{name}: {first['msg']} (got {first.get('input')!r})"
+        raise SettingError(msg) from error

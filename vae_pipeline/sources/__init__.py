@@ -1,0 +1,1 @@
+"""Bring raw data in: downloads, archives, and one reader per kind of dataset."""

@@ -1,0 +1,163 @@
+"""Local or S3 roots; folders that appear whole or not at all.
+
+A stage writes its files into a folder that nobody sees until it is finished: ``with storage.new_folder(key) as
+folder``. On local disk the finished folder is renamed into place; on S3 the files are uploaded and ``MANIFEST`` last,
+and a folder without it does not exist. Readers get a local path from ``storage.folder(key)``.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from upath import UPath
+
+from vae_pipeline.errors import SettingError, StorageError
+
+__all__ = ["MANIFEST", "Storage", "fingerprint", "write_bytes", "write_json"]
+
+MANIFEST = "manifest.json"
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short hash of JSON-like values, records among them; the same content gives the same text everywhere."""
+
+    def plain(value: Any) -> Any:
+        return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+
+    text = json.dumps(parts, sort_keys=True, default=plain, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _told(path: object) -> Iterator[None]:
+    """Turn the operating system's refusal into one sentence that names the path and what to do."""
+    try:
+        yield
+    except OSError as error:
+        advice = {
+            errno.ENOSPC: "the disk is full: free space or set VAE_PIPELINE_HOME to another disk",
+            errno.EDQUOT: "the quota is used up: free space or set VAE_PIPELINE_HOME to another disk",
+            errno.EROFS: "the file system is read-only: set VAE_PIPELINE_HOME to a folder you can write",
+            errno.EACCES: "permission denied: set VAE_PIPELINE_HOME to a folder you can write",
+            errno.EPERM: "permission denied: set VAE_PIPELINE_HOME to a folder you can write",
+        }.get(error.errno or 0, error.strerror or str(error))
+        msg = f"{getattr(error, 'filename', None) or path}: {advice}"
+        raise StorageError(msg) from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a local file so that a reader sees the old content or the new, never a part.
+
+    Raises:
+        StorageError: the folder cannot be written or the disk is full.
+    """
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically; records are dumped as JSON, NaN is refused."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    write_bytes(path, (json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+class Storage:
+    """A root, local or ``s3://``, of folders under keys such as ``timeseries/FD001/raw/0a1b``."""
+
+    def __init__(self, root: str, cache: Path) -> None:
+        """Use ``root``; ``cache`` (local) holds work in progress for S3 and copies of what was read from it."""
+        try:
+            self.root = UPath(root)
+        except (ValueError, ImportError) as error:
+            msg = f"VAE_PIPELINE_STORAGE={root!r} cannot be used: {error} (for s3:// install the extra 's3')"
+            raise SettingError(msg) from error
+        self._local = self.root.protocol in ("", "file", "local")
+        self._cache = cache
+
+    def exists(self, key: str) -> bool:
+        """Whether a finished folder is kept under ``key``."""
+        return (self.root / key / MANIFEST).exists()
+
+    def folder(self, key: str) -> Path:
+        """The local path of a finished folder; from S3 it is copied once into the cache.
+
+        Raises:
+            StorageError: nothing finished is kept there.
+        """
+        if not self.exists(key):
+            msg = f"{self.root / key}: no finished output is kept there; materialize the stage that makes it"
+            raise StorageError(msg)
+        if self._local:
+            return Path((self.root / key).path)
+        copy = self._cache / key
+        if not (copy / MANIFEST).exists():
+            with self._work_folder(copy.parent) as work:
+                source = self.root / key
+                for file in source.rglob("*"):
+                    if file.is_file():
+                        target = work / file.relative_to(source).as_posix()
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        target.write_bytes(file.read_bytes())
+                self._place(work, copy)
+        return copy
+
+    def manifest(self, key: str) -> dict[str, Any]:
+        """What the stage wrote about its output."""
+        return json.loads((self.root / key / MANIFEST).read_text())
+
+    @contextmanager
+    def new_folder(self, key: str, manifest: dict[str, Any]) -> Iterator[Path]:
+        """A work folder that is published under ``key`` when the block ends well, and removed when it does not.
+
+        ``manifest`` may be filled inside the block; it is written last.
+
+        Raises:
+            StorageError: the root cannot be written or the disk is full.
+        """
+        target = Path((self.root / key).path) if self._local else self._cache / key
+        with _told(target), self._work_folder(target.parent) as work:
+            yield work
+            write_json(work / MANIFEST, manifest)
+            if not self._local:
+                for file in sorted(work.rglob("*"), key=lambda item: item.name == MANIFEST):
+                    if file.is_file():
+                        (self.root / key / file.relative_to(work).as_posix()).write_bytes(file.read_bytes())
+            self._place(work, target)
+
+    @staticmethod
+    @contextmanager
+    def _work_folder(parent: Path) -> Iterator[Path]:
+        parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=parent, prefix=".work-"))
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    @staticmethod
+    def _place(work: Path, target: Path) -> None:
+        """Rename into place; a finished folder that another run put there first has the same content and stays."""
+        if (target / MANIFEST).exists():
+            return
+        if target.exists():
+            shutil.rmtree(target)
+        work.chmod(0o755)
+        os.rename(work, target)

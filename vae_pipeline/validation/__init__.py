@@ -1,0 +1,1 @@
+"""Is the data fit to use: expectation suites give a verdict."""
