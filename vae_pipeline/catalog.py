@@ -14,6 +14,22 @@ from vae_pipeline.records import Dataset, Line
 __all__ = ["catalog", "dataset", "read_catalog"]
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice: the second entry of a name would silently replace the first."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                msg = f"{key.value!r} is given twice; give one of them another name"
+                raise yaml.constructor.ConstructorError(None, None, msg, key.start_mark)
+            seen.add(key.value)
+        return node
+
+
 def read_catalog(path: Path, text: str | None = None) -> dict[str, Dataset]:
     """The datasets of one catalogue file.
 
@@ -21,12 +37,16 @@ def read_catalog(path: Path, text: str | None = None) -> dict[str, Dataset]:
     name (``archive: cmapss``, ``use: turbofan``).
 
     Raises:
-        CatalogError: the file is missing, is no YAML, or an entry has an unknown or wrong field; the message names it.
+        CatalogError: the file is missing or no YAML, a name is given twice, or an entry has an unknown or wrong field;
+            the message names it.
     """
     try:
-        content = yaml.safe_load(text if text is not None else path.read_text())
+        content = yaml.load(text if text is not None else path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - it is a SafeLoader
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror}); check VAE_PIPELINE_CATALOG"
+        raise CatalogError(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{path}: cannot be read as UTF-8 text; check VAE_PIPELINE_CATALOG"
         raise CatalogError(msg) from error
     except yaml.YAMLError as error:
         msg = f"{path}: no valid YAML: {' '.join(str(error).split())}"
@@ -59,8 +79,9 @@ def _resolved(name: str, entry: Any, content: dict[str, Any], path: Path) -> dic
     return {"name": name, "base": str(path.parent.resolve()), **merged}
 
 
-def _named(content: dict[str, Any], section: str, key: str, name: str, path: Path) -> dict[str, Any]:
-    found = (content.get(section) or {}).get(key)
+def _named(content: dict[str, Any], section: str, key: Any, name: str, path: Path) -> dict[str, Any]:
+    known = content.get(section)
+    found = known.get(key) if isinstance(known, dict) and isinstance(key, str) else None
     if not isinstance(found, dict):
         msg = f"{path}: dataset {name!r} refers to {section}.{key}, which the file does not have"
         raise CatalogError(msg)

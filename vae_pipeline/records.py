@@ -97,7 +97,7 @@ class Window(Record):
 
 
 class Split(Record):
-    """The share of training units that calibrates, drawn with ``seed``; without a test file, ``test`` is cut off too."""
+    """The share of training units that calibrates, drawn with ``seed``; without a test file ``test`` is cut off too."""
 
     calibrate: Share = 0.3
     test: Share = 0.2

@@ -15,7 +15,7 @@ __all__ = ["Settings", "load_settings"]
 class Settings(BaseSettings):
     """Where things are kept and read from; every field is a ``VAE_PIPELINE_<NAME>`` variable."""
 
-    model_config = SettingsConfigDict(env_prefix="VAE_PIPELINE_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="VAE_PIPELINE_", frozen=True, extra="forbid", env_ignore_empty=True)
 
     home: Path = Field(default=Path(".vae_pipeline"), description="everything the embedded default keeps")
     storage: str | None = Field(default=None, description="folder or s3://bucket/prefix; <home>/storage when left out")
@@ -34,7 +34,9 @@ class Settings(BaseSettings):
     @property
     def storage_root(self) -> str:
         """The storage root as a path or URL."""
-        return self.storage or str(self.home / "storage")
+        if self.storage is None:
+            return str(self.home / "storage")
+        return self.storage if "://" in self.storage else str(Path(self.storage).expanduser().resolve())
 
     @property
     def mlflow_uri(self) -> str:

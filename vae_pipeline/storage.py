@@ -21,7 +21,7 @@ from upath import UPath
 
 from vae_pipeline.errors import SettingError, StorageError
 
-__all__ = ["MANIFEST", "Storage", "fingerprint", "write_bytes", "write_json"]
+__all__ = ["MANIFEST", "Storage", "fingerprint", "told", "write_bytes", "write_json"]
 
 MANIFEST = "manifest.json"
 
@@ -30,6 +30,8 @@ def fingerprint(*parts: Any) -> str:
     """A short hash of JSON-like values, records among them; the same content gives the same text everywhere."""
 
     def plain(value: Any) -> Any:
+        if isinstance(value, set | frozenset):  # their order differs from process to process
+            return sorted(value, key=str)
         return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
 
     text = json.dumps(parts, sort_keys=True, default=plain, separators=(",", ":"))
@@ -37,20 +39,32 @@ def fingerprint(*parts: Any) -> str:
 
 
 @contextmanager
-def _told(path: object) -> Iterator[None]:
+def told(path: object) -> Iterator[None]:
     """Turn the operating system's refusal into one sentence that names the path and what to do."""
     try:
         yield
     except OSError as error:
+        if _foreign(error, path):
+            raise
         advice = {
             errno.ENOSPC: "the disk is full: free space or set VAE_PIPELINE_HOME to another disk",
             errno.EDQUOT: "the quota is used up: free space or set VAE_PIPELINE_HOME to another disk",
             errno.EROFS: "the file system is read-only: set VAE_PIPELINE_HOME to a folder you can write",
             errno.EACCES: "permission denied: set VAE_PIPELINE_HOME to a folder you can write",
             errno.EPERM: "permission denied: set VAE_PIPELINE_HOME to a folder you can write",
+            errno.ENOTDIR: "a file stands where a folder is needed: set VAE_PIPELINE_HOME to a folder",
+            errno.EEXIST: "a file stands where a folder is needed: set VAE_PIPELINE_HOME to a folder",
         }.get(error.errno or 0, error.strerror or str(error))
         msg = f"{getattr(error, 'filename', None) or path}: {advice}"
         raise StorageError(msg) from error
+
+
+def _foreign(error: OSError, path: object) -> bool:
+    """Whether a block failed on a file elsewhere, such as a source it reads: no advice about storage helps there."""
+    if not isinstance(error.filename, str):
+        return False
+    culprit, own = Path(error.filename).absolute(), Path(str(path)).absolute()
+    return not (culprit.is_relative_to(own.parent) or own.is_relative_to(culprit))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -59,7 +73,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         StorageError: the folder cannot be written or the disk is full.
     """
-    with _told(path):
+    with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -67,6 +81,7 @@ def write_bytes(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+                os.fchmod(file.fileno(), 0o644)  # mkstemp's 0600 would hide it from a service of another user
             os.replace(name, path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -86,6 +101,7 @@ class Storage:
         """Use ``root``; ``cache`` (local) holds work in progress for S3 and copies of what was read from it."""
         try:
             self.root = UPath(root)
+            _ = self.root.fs  # imports the client
         except (ValueError, ImportError) as error:
             msg = f"VAE_PIPELINE_STORAGE={root!r} cannot be used: {error} (for s3:// install the extra 's3')"
             raise SettingError(msg) from error
@@ -94,34 +110,42 @@ class Storage:
 
     def exists(self, key: str) -> bool:
         """Whether a finished folder is kept under ``key``."""
-        return (self.root / key / MANIFEST).exists()
+        with self._reached():
+            return (self.root / key / MANIFEST).exists()
 
     def folder(self, key: str) -> Path:
         """The local path of a finished folder; from S3 it is copied once into the cache.
 
         Raises:
-            StorageError: nothing finished is kept there.
+            StorageError: nothing finished is kept there, or it cannot be read.
         """
-        if not self.exists(key):
-            msg = f"{self.root / key}: no finished output is kept there; materialize the stage that makes it"
-            raise StorageError(msg)
+        self._require(key)
         if self._local:
             return Path((self.root / key).path)
         copy = self._cache / key
         if not (copy / MANIFEST).exists():
-            with self._work_folder(copy.parent) as work:
+            with told(copy), self._work_folder(copy.parent) as work:
                 source = self.root / key
-                for file in source.rglob("*"):
-                    if file.is_file():
-                        target = work / file.relative_to(source).as_posix()
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        target.write_bytes(file.read_bytes())
+                with self._reached():
+                    found = [file for file in source.rglob("*") if file.is_file()]
+                for file in found:
+                    with self._reached():
+                        content = file.read_bytes()
+                    target = work / file.relative_to(source).as_posix()
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(content)
                 self._place(work, copy)
         return copy
 
     def manifest(self, key: str) -> dict[str, Any]:
-        """What the stage wrote about its output."""
-        return json.loads((self.root / key / MANIFEST).read_text())
+        """What the stage wrote about its output.
+
+        Raises:
+            StorageError: nothing finished is kept there, or it cannot be read.
+        """
+        self._require(key)
+        with self._reached():
+            return json.loads((self.root / key / MANIFEST).read_text())
 
     @contextmanager
     def new_folder(self, key: str, manifest: dict[str, Any]) -> Iterator[Path]:
@@ -133,14 +157,37 @@ class Storage:
             StorageError: the root cannot be written or the disk is full.
         """
         target = Path((self.root / key).path) if self._local else self._cache / key
-        with _told(target), self._work_folder(target.parent) as work:
+        with told(target), self._work_folder(target.parent) as work:
             yield work
             write_json(work / MANIFEST, manifest)
             if not self._local:
-                for file in sorted(work.rglob("*"), key=lambda item: item.name == MANIFEST):
+                if self.exists(key):  # the first one stays, here as on a local disk
+                    return
+                for file in sorted(work.rglob("*"), key=lambda item: item == work / MANIFEST):
                     if file.is_file():
-                        (self.root / key / file.relative_to(work).as_posix()).write_bytes(file.read_bytes())
+                        content = file.read_bytes()
+                        with self._reached():
+                            (self.root / key / file.relative_to(work).as_posix()).write_bytes(content)
             self._place(work, target)
+
+    def _require(self, key: str) -> None:
+        if not self.exists(key):
+            msg = f"{self.root / key}: no finished output is kept there; materialize the stage that makes it"
+            raise StorageError(msg)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Turn what the root's client raises, each has classes of its own, into one sentence that names the root."""
+        if self._local:
+            with told(self.root.path):
+                yield
+            return
+        try:
+            yield
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            msg = f"{self.root}: {reason}; check VAE_PIPELINE_STORAGE, its credentials and the network"
+            raise StorageError(msg) from error
 
     @staticmethod
     @contextmanager
@@ -160,4 +207,8 @@ class Storage:
         if target.exists():
             shutil.rmtree(target)
         work.chmod(0o755)
-        os.rename(work, target)
+        try:
+            os.rename(work, target)
+        except OSError:
+            if not (target / MANIFEST).exists():  # else: another run was faster by a moment
+                raise

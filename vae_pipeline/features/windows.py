@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 __all__ = ["Windows"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Windows:
     """An index of windows over a rows array.
 
@@ -29,6 +29,11 @@ class Windows:
         return len(self.starts)
 
     @property
+    def channels(self) -> int:
+        """Number of sensors."""
+        return self.rows.shape[1]
+
+    @property
     def ends(self) -> np.ndarray:
         """Offset of each window's last row, shape (n_windows,)."""
         return self.starts + (self.length - 1)
@@ -40,12 +45,21 @@ class Windows:
 
     def take(self, index: np.ndarray | slice) -> np.ndarray:
         """The windows at ``index``, shape (n, channels, length), float32, a copy."""
+        starts = self.starts[index]
+        if len(starts) == 0:  # rows may be fewer than one window, of which no view can be made
+            return np.empty((0, self.channels, self.length), dtype=np.float32)
         view = sliding_window_view(self.rows, self.length, axis=0)
-        return np.ascontiguousarray(view[self.starts[index]], dtype=np.float32)
+        return np.ascontiguousarray(view[starts], dtype=np.float32)
 
-    def subset(self, index: np.ndarray) -> "Windows":
+    def subset(self, index: np.ndarray | slice) -> "Windows":
         """The index restricted to some windows; ``index`` is boolean or integer."""
         return Windows(self.rows, self.starts[index], self.length)
+
+    def evenly(self, most: int) -> "Windows":
+        """At most ``most`` windows, evenly spaced over all of them."""
+        if len(self) <= most:
+            return self
+        return self.subset(np.linspace(0, len(self) - 1, most).astype(np.int64))
 
     def batches(self, size: int = 1024) -> Iterator[np.ndarray]:
         """All windows in order, in arrays of shape (at most ``size``, channels, length)."""

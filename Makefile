@@ -1,0 +1,67 @@
+# Everything a newcomer types. `make` alone lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check ui bench benchmarks-table clean clean-data
+
+# No tool reports home.
+export DO_NOT_TRACK = 1
+export DAGSTER_DISABLE_TELEMETRY = 1
+export GX_ANALYTICS_ENABLED = false
+export MLFLOW_DISABLE_TELEMETRY = true
+export BENTOML_DO_NOT_TRACK = True
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+# The first of these that runs and is 3.11 to 3.13 makes .venv; `make install PYTHON=/path/to/python` states another.
+PYTHON ?= python3.11 python3.12 python3.13 python3 python
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## create .venv with everything pinned (once, about 3 minutes)
+
+$(STAMP): pyproject.toml constraints.txt
+	@set -e; start=$$(date +%s); python=; \
+	for candidate in $(PYTHON); do \
+		if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+			python=$$candidate; break; \
+		fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "vae-pipeline needs Python 3.11, 3.12 or 3.13: tried $(PYTHON); install one, or name it: make install PYTHON=/path/to/python3.11" >&2; \
+		exit 1; \
+	fi; \
+	echo "Installing into .venv with $$($$python --version), about 190 packages, 2.1 GB: takes about 3 minutes, once."; \
+	"$$python" -m venv .venv; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	touch $@; \
+	echo "Installed in $$(( $$(date +%s) - start )) s."
+
+demo: install ## train a detector on generated engines, print the result table
+	@$(BIN)/vae-pipeline demo
+
+test: install ## run the tests with coverage
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+check: install ## lint, format, types, architecture, Dagster definitions
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/dg check defs
+
+ui: install ## open the Dagster UI
+	@$(BIN)/vae-pipeline ui
+
+bench: install ## measure throughput on this machine
+	@$(BIN)/python -m benchmarks.throughput
+
+benchmarks-table: install ## measure accuracy beside the baselines, write the table in docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.table
+
+clean: ## remove .venv and caches; what was trained stays
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage coverage.xml htmlcov dist build
+	rm -rf .tmp_dagster_home_*
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+clean-data: ## remove .vae_pipeline: raw data, models, runs
+	rm -rf .vae_pipeline

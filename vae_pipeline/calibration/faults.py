@@ -1,0 +1,42 @@
+"""Synthetic faults of known kind, sensor and size, for choosing a score where calibration has no labels."""
+
+from typing import Literal, get_args
+
+import numpy as np
+
+__all__ = ["FAULTS", "Fault", "inject"]
+
+Fault = Literal["spike", "drift", "stuck", "noise"]
+FAULTS: tuple[Fault, ...] = get_args(Fault)
+
+
+def inject(windows: np.ndarray, kind: Fault, sensor: np.ndarray, size: float, seed: int = 0) -> np.ndarray:
+    """Scaled windows with one fault in one sensor each.
+
+    Args:
+        windows: scaled readings, shape (n, channels, time).
+        kind: ``spike`` adds ``size`` to the last tenth of the rows, ``drift`` a ramp over the last half that ends at
+            ``size``, ``stuck`` holds the last half at ``size``, ``noise`` adds Gaussian noise of deviation ``size``
+            to the last half.
+        sensor: the channel of each window's fault, shape (n,).
+        size: in healthy standard deviations.
+        seed: of signs and noise.
+
+    Returns:
+        A changed copy, same shape.
+    """
+    random = np.random.default_rng(seed)
+    changed = windows.copy()
+    n, _, time = windows.shape
+    index = np.arange(n)
+    sign = random.choice([-1.0, 1.0], size=(n, 1)) * size
+    half = max(1, time // 2)
+    if kind == "spike":
+        changed[index, sensor, -max(1, time // 10) :] += sign
+    elif kind == "drift":
+        changed[index, sensor, -half:] += sign * np.linspace(1.0 / half, 1.0, half)
+    elif kind == "stuck":
+        changed[index, sensor, -half:] = sign
+    else:
+        changed[index, sensor, -half:] += size * random.standard_normal((n, half))
+    return changed

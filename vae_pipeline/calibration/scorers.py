@@ -1,0 +1,183 @@
+"""From a window and its reconstruction to one number.
+
+Three parts are computed for every window, from an average over its last ``late`` rows that weighs the newest most:
+
+- ``error``: how far the late mean of the residual lies from its healthy distribution,
+- ``level``: the same for the late mean of the scaled readings themselves,
+- ``latent``: the Mahalanobis distance of the posterior mean to the healthy latents,
+
+and for comparison ``mean_error``, the mean squared error over the whole window.
+
+Averaging before squaring removes noise that a mean of squares keeps. Over sensors, ``error`` and ``level`` are means of
+``log(1 + z²)``, up to a factor the negative log-likelihood of a Cauchy distribution: many sensors that deviate a little
+count for more than one that deviates a lot. The logarithm of each part is standardised by its mean and standard
+deviation over the normal calibration windows, and the score is the sum over the chosen parts.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from vae_pipeline.calibration.moments import RunningMoments
+from vae_pipeline.errors import CalibrationError
+
+__all__ = ["PARTS", "HealthyStatistics", "Observation", "WindowScorer", "late_weights"]
+
+PARTS = ("error", "level", "latent", "mean_error")
+
+_SMALLEST = 1e-9
+
+
+class Observation(NamedTuple):
+    """What the network makes of a batch of windows.
+
+    Attributes:
+        windows: scaled readings, shape (n, channels, time).
+        reconstruction: same shape.
+        latent: posterior means, shape (n, latent).
+    """
+
+    windows: np.ndarray
+    reconstruction: np.ndarray
+    latent: np.ndarray
+
+
+def late_weights(late: int) -> np.ndarray:
+    """Weights of the last ``late`` rows, rising linearly to the newest, sum 1, shape (late,), float32."""
+    ramp = np.arange(1, late + 1, dtype=np.float64)
+    return (ramp / ramp.sum()).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class HealthyStatistics:
+    """What late means and latents look like while all is well; fitted on normal windows of the fit part only.
+
+    Attributes:
+        error_mean, error_deviation, level_mean, level_deviation: shape (channels,).
+        latent_mean: shape (latent,).
+        latent_precision: inverse covariance of the latents, shape (latent, latent).
+    """
+
+    error_mean: np.ndarray
+    error_deviation: np.ndarray
+    level_mean: np.ndarray
+    level_deviation: np.ndarray
+    latent_mean: np.ndarray
+    latent_precision: np.ndarray
+
+
+@dataclass(frozen=True)
+class WindowScorer:
+    """Windows to parts, parts to a score.
+
+    Attributes:
+        late: rows at the end of a window that are averaged.
+        healthy: fitted statistics.
+        form: the parts that are summed.
+        part_mean, part_deviation: of every part's logarithm over normal calibration windows, in the order of `PARTS`.
+    """
+
+    late: int
+    healthy: HealthyStatistics
+    form: tuple[str, ...] = ("error", "level", "latent")
+    part_mean: np.ndarray = field(default_factory=lambda: np.zeros(len(PARTS)))
+    part_deviation: np.ndarray = field(default_factory=lambda: np.ones(len(PARTS)))
+
+    @staticmethod
+    def fit(batches: Iterable[Observation], late: int) -> "WindowScorer":
+        """Statistics of healthy observations, gathered in one pass and constant memory.
+
+        Raises:
+            CalibrationError: there are fewer than two windows.
+        """
+        weights = late_weights(late)
+        moments: tuple[RunningMoments, RunningMoments, RunningMoments] | None = None
+        for batch in batches:
+            rows = (*_late_means(batch, weights), batch.latent)
+            if moments is None:
+                error, level, latent = (RunningMoments(values.shape[1]) for values in rows)
+                moments = (error, level, latent)
+            for moment, values in zip(moments, rows, strict=True):
+                moment.add(values)
+        if moments is None or moments[0].count < 2:
+            msg = "residual statistics need at least two healthy windows of the fit part; shorten window.length"
+            raise CalibrationError(msg)
+        error, level, latent = moments
+        ridge = 1e-6 * max(float(np.trace(latent.covariance)) / len(latent.mean), _SMALLEST)
+        return WindowScorer(
+            late=late,
+            healthy=HealthyStatistics(
+                error_mean=error.mean,
+                error_deviation=_floored(error.deviation),
+                level_mean=level.mean,
+                level_deviation=_floored(level.deviation),
+                latent_mean=latent.mean,
+                latent_precision=np.linalg.inv(latent.covariance + ridge * np.eye(len(latent.mean))),
+            ),
+        )
+
+    def parts(self, batch: Observation) -> np.ndarray:
+        """The logarithm of every part, in the order of `PARTS`, shape (n, 4)."""
+        error, level = (np.log1p(np.square(z)).mean(1) for z in self.deviations(batch))
+        centred = batch.latent - self.healthy.latent_mean
+        distance = np.einsum("ni,ij,nj->n", centred, self.healthy.latent_precision, centred, optimize=True)
+        residual = (batch.windows - batch.reconstruction).reshape(len(batch.windows), -1)
+        mean_error = np.einsum("ni,ni->n", residual, residual) / residual.shape[1]
+        values = np.stack([error, level, distance, mean_error], axis=1)
+        return np.log(np.maximum(values, _SMALLEST))
+
+    def deviations(self, batch: Observation) -> tuple[np.ndarray, np.ndarray]:
+        """Standardised late residual and late level of every sensor, each of shape (n, channels).
+
+        They say which sensor deviates, and in which direction.
+        """
+        error, level = _late_means(batch, late_weights(self.late))
+        healthy = self.healthy
+        return (
+            (error - healthy.error_mean) / healthy.error_deviation,
+            (level - healthy.level_mean) / healthy.level_deviation,
+        )
+
+    def standardised(self, normal_parts: np.ndarray) -> "WindowScorer":
+        """The scorer with part means and deviations of normal calibration windows, shape (n, 4).
+
+        Raises:
+            CalibrationError: there are none.
+        """
+        if not len(normal_parts):
+            msg = "the calibration part has no normal window; raise split.calibrate"
+            raise CalibrationError(msg)
+        return replace(self, part_mean=normal_parts.mean(0), part_deviation=_floored(normal_parts.std(0)))
+
+    def combine(self, parts: np.ndarray) -> np.ndarray:
+        """The score of each window, shape (n,): the sum of the standardised parts of the form."""
+        chosen = [PARTS.index(name) for name in self.form]
+        z = (parts[:, chosen] - self.part_mean[chosen]) / self.part_deviation[chosen]
+        return z.sum(1)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by name, for an ``.npz`` file."""
+        return {
+            "part_mean": self.part_mean,
+            "part_deviation": self.part_deviation,
+            **{name: getattr(self.healthy, name) for name in HealthyStatistics.__dataclass_fields__},
+        }
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, np.ndarray], late: int, form: tuple[str, ...]) -> "WindowScorer":
+        """The scorer that `to_arrays` wrote."""
+        healthy = HealthyStatistics(**{name: arrays[name] for name in HealthyStatistics.__dataclass_fields__})
+        return WindowScorer(late, healthy, form, arrays["part_mean"], arrays["part_deviation"])
+
+
+def _late_means(batch: Observation, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted means of the last rows of residual and readings, each of shape (n, channels)."""
+    late = len(weights)
+    level = batch.windows[:, :, -late:] @ weights
+    return level - batch.reconstruction[:, :, -late:] @ weights, level
+
+
+def _floored(deviation: np.ndarray) -> np.ndarray:
+    return np.maximum(deviation, 1e-6)

@@ -1,0 +1,327 @@
+"""Canonical tables to a features folder: split, label, scale, describe."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vae_pipeline.errors import DataError
+from vae_pipeline.features.arrow import text_to_arrow, to_arrow, to_numpy
+from vae_pipeline.features.feature_set import FeatureSet
+from vae_pipeline.features.labels import row_labels
+from vae_pipeline.features.scaling import RegimeScaler, fill_gaps
+from vae_pipeline.features.signal import statistic_names, window_statistics
+from vae_pipeline.features.splits import Segment, split_table
+from vae_pipeline.features.windows import Windows
+from vae_pipeline.records import Dataset, Part
+from vae_pipeline.storage import write_json
+
+__all__ = ["build"]
+
+_PARTS: tuple[Part, ...] = ("fit", "calibrate", "test")
+_STATISTICS_PER_PART = 4000
+_STATISTICS_CHUNK = 500
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """A raw table in unit order, by time within a unit.
+
+    ``units`` are (name, start, stop); arrays have one entry a row, ``sensors`` and ``settings`` one column a name.
+    """
+
+    units: list[tuple[str, int, int]]
+    time: np.ndarray
+    sensors: np.ndarray
+    settings: np.ndarray
+    label: np.ndarray
+    remaining_life: np.ndarray
+    healthy: np.ndarray
+
+
+def build(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
+    """Write the features of ``dataset`` into ``folder`` and give facts about them.
+
+    ``folder`` receives ``rows.npy``, ``rows.npz``, ``features.json``, ``scaling.npz`` and ``statistics.parquet``
+    (statistics of at most 4,000 evenly spaced windows a part; of the fit part healthy windows only, the ones a model
+    sees). Gaps in the sensors are filled from the past and counted.
+
+    Args:
+        dataset: sensors and settings are taken from ``raw/source.json`` where it names them.
+        raw: folder with ``train.parquet``, perhaps ``test.parquet``, and ``source.json``.
+        folder: an existing, empty folder.
+
+    Returns:
+        ``rows``, ``units``, ``filled_values``, ``regimes``, ``healthy_fit_windows``, ``anomalous_windows`` (ints, the
+        last over all parts), ``<part>_units``, ``<part>_windows`` and ``<part>_anomalous_windows`` for each part,
+        ``short_units`` and ``constant_sensors`` (lists of names).
+
+    Raises:
+        DataError: a column is missing, no row is healthy, all sensors are constant, or a part has no window; the
+            message names the setting to change.
+    """
+    sensors, settings = _columns(dataset, raw)
+    train = _read(raw / "train.parquet", dataset, sensors, settings, training=True)
+    test_file = raw / "test.parquet"
+    test = _read(test_file, dataset, sensors, settings, training=False) if test_file.exists() else None
+    length = dataset.window.length
+
+    segments = split_table(train.units, dataset.split, test is not None, length)
+    _withdraw_test_rows(train, segments)
+    tables = [train]
+    if test is not None:
+        offset = len(train.time)
+        segments += [
+            Segment(name, "test", start + offset, stop + offset, start + offset) for name, start, stop in test.units
+        ]
+        tables.append(test)
+
+    scaler, constant = _fit_scaler(dataset, train, segments, sensors)
+    filled = _write_rows(folder / "rows.npy", tables, scaler)
+    unit = np.full(sum(len(table.time) for table in tables), -1, dtype=np.int32)
+    for code, segment in enumerate(segments):
+        unit[segment.start : segment.stop] = code
+    np.savez(
+        folder / "rows.npz",
+        unit=unit,
+        time=np.concatenate([table.time for table in tables]),
+        label=np.concatenate([table.label for table in tables]),
+        remaining_life=np.concatenate([table.remaining_life for table in tables]),
+        healthy=np.concatenate([table.healthy for table in tables]),
+    )
+    np.savez(folder / "scaling.npz", allow_pickle=False, **scaler.to_arrays())
+    write_json(
+        folder / "features.json",
+        {
+            "sensors": sensors,
+            "settings": settings,
+            "units": [segment.to_json() for segment in segments],
+            "window": {"length": length, "stride": dataset.window.stride},
+        },
+    )
+
+    features = FeatureSet.open(folder)
+    _require_windows(dataset, features, train)
+    _write_statistics(features)
+    every_unit = [unit for table in tables for unit in table.units]
+    facts: dict[str, Any] = {
+        "rows": len(unit),
+        "units": len(every_unit),
+        "healthy_fit_windows": len(features.windows("fit", healthy_only=True)),
+        "short_units": [name for name, start, stop in every_unit if stop - start < length],
+        "constant_sensors": constant,
+        "filled_values": filled,
+        "regimes": scaler.regimes,
+        "anomalous_windows": 0,
+    }
+    for part in _PARTS:
+        windows = features.windows(part)
+        anomalous = int((features.labels(windows) == 1).sum())
+        facts[f"{part}_units"] = sum(segment.part == part for segment in segments)
+        facts[f"{part}_windows"] = len(windows)
+        facts[f"{part}_anomalous_windows"] = anomalous
+        facts["anomalous_windows"] += anomalous
+    return facts
+
+
+def _columns(dataset: Dataset, raw: Path) -> tuple[list[str], list[str]]:
+    """Names of sensors and settings: what the source found, within what the catalogue asks for."""
+    file = raw / "source.json"
+    try:
+        source = json.loads(file.read_text()) if file.exists() else {}
+    except ValueError as error:
+        msg = f"{file}: no valid JSON ({error}); bring the raw data in again"
+        raise DataError(msg) from error
+    asked = dataset.columns.sensors
+    found = source.get("sensors")
+    settings = source.get("settings")
+    sensors = list(asked or ()) if found is None else [name for name in found if asked is None or name in asked]
+    if not sensors:
+        msg = f"{dataset.name}: no sensors are known; state columns.sensors as names that the table has"
+        raise DataError(msg)
+    return sensors, list(dataset.columns.settings if settings is None else settings)
+
+
+def _read(file: Path, dataset: Dataset, sensors: list[str], settings: list[str], *, training: bool) -> _Table:
+    """The table with its rows grouped by unit in order of first appearance and sorted by time within."""
+    try:
+        table = pq.ParquetFile(file)
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{file}: cannot be read ({error}); bring the raw data in again"
+        raise DataError(msg) from error
+    with table:
+        names = table.schema_arrow.names
+        missing = [name for name in ("unit", "time", *sensors, *settings) if name not in names]
+        if missing:
+            msg = f"{file}: no column {missing[0]!r}; correct columns in the catalogue or the table"
+            raise DataError(msg)
+
+        def column(name: str) -> pa.ChunkedArray:
+            return table.read(columns=[name]).column(0)
+
+        encoded = pc.cast(column("unit"), pa.string()).combine_chunks().dictionary_encode(null_encoding="encode")
+        code = to_numpy(encoded.indices)
+        time, seconds = _time(column("time"), file)
+        # lexsort is stable: rows of equal time keep the order of the file.
+        order = np.lexsort((time, code))
+        counts = np.bincount(code, minlength=len(encoded.dictionary))
+        stops = np.cumsum(counts)
+        rows = len(code)
+
+        def block(wanted: list[str]) -> np.ndarray:
+            """Columns one at a time, so that the file is never held twice."""
+            values = np.empty((rows, len(wanted)))
+            for index, name in enumerate(wanted):
+                values[:, index] = _floats(column(name), file, name)[order]
+            return values
+
+        life = _floats(column("remaining_life"), file, "remaining_life")[order] if "remaining_life" in names else None
+        known = None
+        if "label" in names:
+            values = _floats(column("label"), file, "label")[order]
+            known = np.where(np.isnan(values), -1, values).astype(np.int8)
+        label, healthy = row_labels(dataset.labels, rows=rows, training=training, remaining_life=life, label=known)
+        return _Table(
+            units=[
+                (str(name), int(stop - count), int(stop))
+                for name, count, stop in zip(encoded.dictionary.to_pylist(), counts, stops, strict=True)
+            ],
+            time=seconds[order],
+            sensors=block(sensors),
+            settings=block(settings),
+            label=label,
+            remaining_life=(np.full(rows, np.nan) if life is None else life).astype(np.float32),
+            healthy=healthy,
+        )
+
+
+def _time(column: pa.ChunkedArray, file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The time to sort by, exact, and as float64: seconds since 1970 for timestamps, else the number itself."""
+    if column.null_count:
+        msg = f"{file}: column 'time' is empty in {column.null_count} rows; fill them or leave the rows out"
+        raise DataError(msg)
+    if pa.types.is_timestamp(column.type):
+        nanoseconds = to_numpy(pc.cast(pc.cast(column, pa.timestamp("ns")), pa.int64()).combine_chunks())
+        return nanoseconds, nanoseconds / 1e9
+    if pa.types.is_integer(column.type):
+        values = to_numpy(pc.cast(column, pa.int64()).combine_chunks())
+        return values, values.astype(np.float64)
+    values = _floats(column, file, "time")
+    return values, values
+
+
+def _floats(column: pa.ChunkedArray, file: Path, name: str) -> np.ndarray:
+    """The column as float64, null as NaN."""
+    try:
+        return to_numpy(pc.cast(column, pa.float64()).combine_chunks())
+    except pa.ArrowException as error:
+        msg = f"{file}: column {name!r} holds no numbers ({error}); correct columns in the catalogue"
+        raise DataError(msg) from error
+
+
+def _withdraw_test_rows(train: _Table, segments: list[Segment]) -> None:
+    """Rows of the training file that were cut off for testing may not be fitted on."""
+    for segment in segments:
+        if segment.part == "test":
+            train.healthy[segment.start : segment.stop] = False
+
+
+def _fit_scaler(
+    dataset: Dataset, train: _Table, segments: list[Segment], sensors: list[str]
+) -> tuple[RegimeScaler, list[str]]:
+    """The scaler of the healthy fit rows, and the sensors that are constant over them."""
+    fit = np.zeros(len(train.time), dtype=bool)
+    for segment in segments:
+        if segment.part == "fit":
+            fit[segment.start : segment.stop] = True
+    fit &= train.healthy
+    if not fit.any():
+        rule = dataset.labels
+        advice = (
+            f"none has labels.healthy_from={rule.healthy_from} or more cycles of remaining life; lower it"
+            if rule.run_to_failure
+            else "all are labelled anomalous; add normal training rows"
+        )
+        msg = f"{dataset.name}: no row of the fit part is healthy: {advice}"
+        raise DataError(msg)
+    values = train.sensors[fit]
+    finite = np.isfinite(values)
+    least = np.where(finite, values, np.inf).min(axis=0)
+    most = np.where(finite, values, -np.inf).max(axis=0)
+    constant = [name for name, still in zip(sensors, least >= most, strict=True) if still]
+    if len(constant) == len(sensors):
+        msg = (
+            f"{dataset.name}: every sensor is constant over the healthy rows of the fit part, so there is nothing to "
+            f"learn; name varying columns in columns.sensors"
+        )
+        raise DataError(msg)
+    return RegimeScaler.fit(values, train.settings[fit], dataset.regimes, seed=dataset.split.seed), constant
+
+
+def _write_rows(file: Path, tables: list[_Table], scaler: RegimeScaler) -> int:
+    """Scale unit by unit into a memory-mapped array; returns how many missing values were filled."""
+    rows = sum(len(table.time) for table in tables)
+    target = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(rows, scaler.mean.shape[1]))
+    filled = offset = 0
+    for table in tables:
+        for _, start, stop in table.units:
+            scaled = scaler.transform(table.sensors[start:stop], table.settings[start:stop])
+            filled += int(np.isnan(scaled).sum())
+            target[offset + start : offset + stop] = fill_gaps(scaled)
+        offset += len(table.time)
+    target.flush()
+    return filled
+
+
+def _require_windows(dataset: Dataset, features: FeatureSet, train: _Table) -> None:
+    """Refuse a dataset whose units or healthy stretches are too short for the window."""
+    length = dataset.window.length
+    name, start, stop = max(train.units, key=lambda unit: unit[2] - unit[1])
+    parts: tuple[Part, ...] = ("fit", "calibrate")
+    for part in parts:
+        if len(features.windows(part)) == 0:
+            msg = (
+                f"{dataset.name}: no {part} window is left with window.length={length}: the longest unit, {name!r}, "
+                f"has {stop - start} rows; lower window.length or bring longer units"
+            )
+            raise DataError(msg)
+    if len(features.windows("fit", healthy_only=True)) == 0:
+        setting = "window.length or labels.healthy_from" if dataset.labels.run_to_failure else "window.length"
+        msg = (
+            f"{dataset.name}: no fit window of window.length={length} rows is healthy throughout (the longest unit, "
+            f"{name!r}, has {stop - start} rows); lower {setting}"
+        )
+        raise DataError(msg)
+
+
+def _write_statistics(features: FeatureSet) -> None:
+    """Statistics of a bounded sample of windows, a chunk at a time."""
+    names = statistic_names(features.sensors)
+    schema = pa.schema(
+        [
+            ("unit", pa.string()),
+            ("time", pa.float64()),
+            ("part", pa.string()),
+            ("label", pa.int8()),
+            *((name, pa.float32()) for name in names),
+        ]
+    )
+    with pq.ParquetWriter(features.folder / "statistics.parquet", schema) as writer:
+        for part in _PARTS:
+            sample = features.windows(part, healthy_only=part == "fit").evenly(_STATISTICS_PER_PART)
+            for first in range(0, len(sample), _STATISTICS_CHUNK):
+                chunk: Windows = sample.subset(slice(first, first + _STATISTICS_CHUNK))
+                values = window_statistics(chunk.take(slice(None)))
+                columns = [
+                    text_to_arrow([features.unit_names[code] for code in features.units(chunk)]),
+                    to_arrow(features.times(chunk)),
+                    text_to_arrow([part] * len(chunk)),
+                    to_arrow(features.labels(chunk)),
+                    *(to_arrow(values[:, index]) for index in range(len(names))),
+                ]
+                writer.write_table(pa.Table.from_arrays(columns, schema=schema))

@@ -1,0 +1,84 @@
+"""The network alone: no trainer, no data, no files."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vae_pipeline.models.components import (
+    ConvolutionDecoder,
+    ConvolutionEncoder,
+    DenseDecoder,
+    DenseEncoder,
+    RecurrentEncoder,
+    TransformerEncoder,
+)
+from vae_pipeline.records import Record, Training
+
+__all__ = ["NetworkShape", "Posterior", "TimeSeriesVAE"]
+
+_ENCODERS = {
+    "cnn": ConvolutionEncoder,
+    "transformer": TransformerEncoder,
+    "lstm": RecurrentEncoder,
+    "mlp": DenseEncoder,
+}
+
+
+class NetworkShape(Record):
+    """All that is needed to build the network again."""
+
+    channels: int
+    length: int
+    encoder: str = "cnn"
+    hidden: tuple[int, ...] = (64, 128, 256)
+    latent: int = 16
+
+    @staticmethod
+    def of(training: Training, channels: int, length: int) -> "NetworkShape":
+        """The shape that training parameters and data ask for."""
+        return NetworkShape(
+            channels=channels, length=length, encoder=training.encoder, hidden=training.hidden, latent=training.latent
+        )
+
+
+class Posterior(NamedTuple):
+    """q(z | x): mean and log-variance, each of shape (n, latent)."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self) -> Tensor:
+        """One reparameterised draw, shape (n, latent)."""
+        return self.mean + torch.randn_like(self.mean) * torch.exp(0.5 * self.log_variance)
+
+
+class TimeSeriesVAE(nn.Module):
+    """A variational autoencoder of windows of shape (n, channels, time).
+
+    In training mode the decoder sees a draw from the posterior, in evaluation mode its mean, so that scoring is
+    deterministic.
+    """
+
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.encoder = _ENCODERS[shape.encoder](shape.channels, shape.length, shape.hidden)
+        self.mean = nn.Linear(self.encoder.features, shape.latent)
+        self.log_variance = nn.Linear(self.encoder.features, shape.latent)
+        decoder = DenseDecoder if shape.encoder == "mlp" else ConvolutionDecoder
+        self.decoder = decoder(shape.channels, shape.length, shape.hidden, shape.latent)
+
+    def encode(self, windows: Tensor) -> Posterior:
+        """The posterior of each window."""
+        features = self.encoder(windows)
+        return Posterior(self.mean(features), self.log_variance(features).clamp(-10.0, 10.0))
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Windows of latent vectors, shape (n, channels, time)."""
+        return self.decoder(latent)
+
+    def forward(self, windows: Tensor) -> tuple[Tensor, Posterior]:
+        """Reconstruction and posterior."""
+        posterior = self.encode(windows)
+        return self.decode(posterior.sample() if self.training else posterior.mean), posterior

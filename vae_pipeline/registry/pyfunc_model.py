@@ -1,0 +1,46 @@
+"""The MLflow model, logged from this file: ``mlflow.pyfunc.load_model(...).predict(table or windows)``."""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+
+from vae_pipeline.detector.detector import Detector
+
+
+class DetectorModel(mlflow.pyfunc.PythonModel):
+    """A detector folder as a pyfunc."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the detector folder, an artifact of the model."""
+        self.detector = Detector.load(Path(context.artifacts["detector"]))
+
+    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Scores and alarms.
+
+        Args:
+            context: not used; the detector is loaded already.
+            model_input: a raw table (one row a reading; unit and time columns where there are several units), or
+                windows of shape (n_windows, channels, time) in raw units with channels as in
+                ``detector.description.inputs``; best float64, since float32 loses digits before scaling.
+            params: ``threshold`` replaces the calibrated one.
+
+        Returns:
+            Columns ``score``, ``alarm`` and ``threshold``, one row a window; for a table the index names the row that
+            ends the window.
+        """
+        if isinstance(model_input, pd.DataFrame):
+            scores = self.detector.score_table({str(name): model_input[name].to_numpy() for name in model_input})
+            index = model_input.index[scores.row]
+        else:
+            scores = self.detector.score_windows(np.asarray(model_input))
+            index = pd.RangeIndex(len(scores.score))
+        threshold = float((params or {}).get("threshold", self.detector.description.threshold.value))
+        return pd.DataFrame(
+            {"score": scores.score, "alarm": scores.score > threshold, "threshold": threshold}, index=index
+        )
+
+
+mlflow.models.set_model(DetectorModel())

@@ -1,0 +1,155 @@
+"""The room's entry: any dataset of the catalogue as a folder of canonical tables, and the version of its raw input."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vae_pipeline.errors import CatalogError, DataError
+from vae_pipeline.records import Archive, Dataset
+from vae_pipeline.settings import Settings
+from vae_pipeline.sources import cmapss, sample, table
+from vae_pipeline.sources.archives import archive_of, extracted, local_archive
+from vae_pipeline.sources.download import noted, sha256_of
+from vae_pipeline.sources.mirror import Mirror, NotDeliveredError
+from vae_pipeline.storage import fingerprint, told, write_json
+
+__all__ = ["SOURCE", "load", "read_table", "source_version"]
+
+SOURCE = "source.json"
+_READERS = 1  # counts up whenever the same raw input gives other tables
+
+
+def load(dataset: Dataset, settings: Settings, folder: Path) -> dict[str, Any]:
+    """Write ``train.parquet``, ``test.parquet`` (if the dataset has a test part) and ``source.json`` into ``folder``.
+
+    Gives what ``source.json`` says: name, title, kind, licence, citation, origin, sha256, parts (rows and units of
+    each), and the names of the sensors and settings in use.
+
+    Raises:
+        SourceError: the raw data cannot be brought in.
+        DataError: they are unfit.
+        StorageError: the folder cannot be written.
+    """
+    root = _raw_folder(dataset, settings)
+    if dataset.kind == "table":
+        parts, sensors = table.read_table_files(dataset, root)
+        used_settings = list(dataset.columns.settings)
+    else:
+        parts = cmapss.read_cmapss(dataset, root)
+        sensors = list(dataset.columns.sensors or cmapss.SENSORS)
+        used_settings = list(dataset.columns.settings or cmapss.SETTINGS)
+    origin, sha256 = _identity(dataset, settings, root)
+    source = {
+        "name": dataset.name,
+        "title": dataset.title,
+        "kind": dataset.kind,
+        "licence": dataset.licence,
+        "citation": dataset.citation,
+        "origin": origin,
+        "sha256": sha256,
+        "parts": {part: {"rows": len(frame), "units": int(frame["unit"].nunique())} for part, frame in parts.items()},
+        "sensors": sensors,
+        "settings": used_settings,
+    }
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for part, frame in parts.items():
+            frame.to_parquet(folder / f"{part}.parquet", index=False)
+    write_json(folder / SOURCE, source)
+    return source
+
+
+def read_table(folder: Path, part: str) -> pd.DataFrame:
+    """A part's canonical table from a folder that ``load`` filled; ``part`` is ``train`` or ``test``.
+
+    Raises:
+        DataError: the folder has no such part.
+    """
+    file = folder / f"{part}.parquet"
+    if not file.is_file():
+        msg = f"{file}: there is no such part; materialize the raw data again, or use a dataset that has it"
+        raise DataError(msg)
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        msg = f"{file}: cannot be read ({' '.join(str(error).split())}); materialize the raw data again"
+        raise DataError(msg) from error
+
+
+def source_version(dataset: Dataset, settings: Settings) -> str:
+    """A short text that changes when the raw input or its reading changes; nothing big is read or downloaded.
+
+    An archive counts by its stated sha256 and, where a mirror folder is set, by what the mirror holds; a local file
+    by size and time of change; a sample by its generator.
+
+    Raises:
+        DataError: a stated file is missing.
+    """
+    reading = dataset.model_dump(mode="json", include={"name", "kind", "files", "columns", "labels", "generator"})
+    return fingerprint(_READERS, reading, _input_version(dataset, settings))
+
+
+def _input_version(dataset: Dataset, settings: Settings) -> list[Any]:
+    if dataset.kind == "sample_turbofan":
+        return [sample.VERSION]
+    if dataset.folder is None and dataset.archive is not None:
+        return [dataset.archive.inner, *_archive_version(dataset.archive, dataset, settings)]
+    root = extracted(dataset, settings)
+    return [_stat(path) for path in _raw_files(dataset, root)]
+
+
+def _archive_version(archive: Archive, dataset: Dataset, settings: Settings) -> list[Any]:
+    local = local_archive(archive, dataset)
+    if local:
+        return [_stat(local)]
+    if settings.data_mirror is None:
+        return [archive.sha256 or noted(archive, settings) or archive.url or archive.path]
+    mirror = Mirror(settings.data_mirror)
+    # What a mirror states must not depend on whether the download has happened yet: the version would change by itself
+    if mirror.folder:
+        held = mirror.folder / archive.path
+        return [archive.sha256, _stat(held) if held.is_file() else None]
+    if archive.sha256:
+        return [archive.sha256]
+    try:
+        return [mirror.listed(archive.path)]
+    except NotDeliveredError:
+        return [noted(archive, settings)]
+
+
+def _stat(path: Path) -> str:
+    with told(path):
+        stat = path.stat()
+    return f"{path.name}:{stat.st_size}:{stat.st_mtime_ns}"
+
+
+def _raw_folder(dataset: Dataset, settings: Settings) -> Path:
+    if dataset.kind != "sample_turbofan":
+        return extracted(dataset, settings)
+    name = f"{dataset.name}-{fingerprint(sample.VERSION, dataset.name, dataset.generator)}"
+    return sample.generate(dataset, settings.home / "extracted" / name)
+
+
+def _raw_files(dataset: Dataset, root: Path) -> list[Path]:
+    if dataset.kind != "table":
+        return list(cmapss.find_files(dataset, root))
+    if dataset.files is None:
+        msg = f"dataset {dataset.name!r}: a table needs 'files: {{train: ...}}' in the catalogue"
+        raise CatalogError(msg)
+    stated = dataset.files
+    patterns = (stated.train, stated.test, stated.train_labels, stated.test_labels)
+    return [path for pattern in patterns if pattern for path in table.find_files(root, pattern)]
+
+
+def _identity(dataset: Dataset, settings: Settings, root: Path) -> tuple[str, str]:
+    """Where the data came from, and the sha256 of the archive or over the hashes of the raw files."""
+    if dataset.kind != "sample_turbofan" and dataset.folder is None and dataset.archive is not None:
+        fetched = archive_of(dataset.archive, dataset, settings)
+        return fetched.origin, fetched.sha256
+    with told(root):
+        lines = [f"{sha256_of(path)}  {path.name}\n" for path in _raw_files(dataset, root)]
+    origin = "generated " + json.dumps(dataset.generator) if dataset.kind == "sample_turbofan" else str(root)
+    return origin, hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,157 @@
+"""Read a user's own CSV or Parquet files into canonical tables, by the roles the catalogue gives their columns."""
+
+import glob
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vae_pipeline.errors import CatalogError, DataError
+from vae_pipeline.records import Dataset, TableFiles
+from vae_pipeline.sources.columns import labels_of, numbers_of, times_of, units_of
+from vae_pipeline.sources.delimited import as_numbers, column, missing_column, place, read_frame
+from vae_pipeline.sources.label_files import matched, read_labels
+
+__all__ = ["find_files", "read_table_files"]
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """Whom the columns serve, settled on the first training file."""
+
+    unit: str | None
+    time: str | None
+    settings: tuple[str, ...]
+    sensors: tuple[str, ...]
+    label: str | None
+
+
+def read_table_files(dataset: Dataset, root: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """The part ``train``, and ``test`` if files are stated for it, and the names of the sensors used.
+
+    Columns: unit (text), time (int64, float64 or timestamps in UTC), settings and sensors (float64, empty cells are
+    nan), ``label`` (Int8) where labels are known, and for units that run to failure ``remaining_life`` (rows to the
+    unit's last). Rows keep the order of the files.
+
+    Raises:
+        DataError: a file, column or value is missing or unfit; the message names it.
+        CatalogError: the entry states no files.
+    """
+    files = _stated(dataset)
+    found = {
+        part: find_files(root, pattern) for part, pattern in (("train", files.train), ("test", files.test)) if pattern
+    }
+    first = found["train"][0]
+    roles = _roles(dataset, first, _read(first, files))
+    parts = {part: _part(dataset, part, paths, root, roles) for part, paths in found.items()}
+    if dataset.columns.label and all("label" not in table for table in parts.values()):
+        raise missing_column(first, dataset.columns.label, _read(first, files))
+    return parts, list(roles.sensors)
+
+
+def find_files(root: Path, pattern: str) -> list[Path]:
+    """The files a path or glob names, relative to ``root``, sorted by name.
+
+    Raises:
+        DataError: there are none.
+    """
+    if (root / pattern).is_file():
+        return [root / pattern]
+    found = sorted(root / name for name in glob.glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207
+    found = [path for path in found if path.is_file()]
+    if not found:
+        msg = f"{root}: no file matches {pattern!r}; correct 'files' in the catalogue or put the file there"
+        raise DataError(msg)
+    return found
+
+
+def _stated(dataset: Dataset) -> TableFiles:
+    if dataset.files is None:
+        msg = f"dataset {dataset.name!r}: a table needs 'files: {{train: ...}}' in the catalogue"
+        raise CatalogError(msg)
+    return dataset.files
+
+
+def _read(file: Path, files: TableFiles) -> pd.DataFrame:
+    return read_frame(file, header=files.header, separator=files.separator)
+
+
+def _roles(dataset: Dataset, file: Path, frame: pd.DataFrame) -> _Roles:
+    columns = dataset.columns
+    sensors = columns.sensors
+    if sensors is None:
+        taken = {columns.unit, columns.time, columns.label, *columns.settings}
+        rest = [name for name in frame.columns if name not in taken]
+        # one number is enough: a typo must not make a sensor disappear, it is told when the column is read
+        sensors = tuple(name for name in rest if _holds_numbers(column(frame, name)))
+    if not sensors:
+        msg = f"{file}: no numeric column is left for sensors; state them under 'columns' in the catalogue"
+        raise DataError(msg)
+    return _Roles(columns.unit, columns.time, columns.settings, tuple(sensors), columns.label)
+
+
+def _holds_numbers(values: pd.Series) -> bool:
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return False
+    return pd.api.types.is_numeric_dtype(values.dtype) or not bool(np.isnan(as_numbers(values)[0]).all())
+
+
+def _part(dataset: Dataset, part: str, paths: list[Path], root: Path, roles: _Roles) -> pd.DataFrame:
+    files = _stated(dataset)
+    pattern = files.train_labels if part == "train" else files.test_labels
+    labels = matched(paths, find_files(root, pattern)) if pattern else {}
+    if roles.unit is None:
+        _refuse_same_stems(paths)
+    tables = []
+    for path in paths:
+        table = _canonical(path, _read(path, files), roles, files)
+        if pattern:
+            table["label"] = pd.array(read_labels(labels[path], path, len(table)), dtype="Int8")
+        if tables and _is_clock(table) != _is_clock(tables[0]):
+            msg = f"{path}: the time column is of another type than in {paths[0]}; write both the same way"
+            raise DataError(msg)
+        tables.append(table)
+    whole = pd.concat(tables, ignore_index=True)
+    position = whole.groupby("unit", sort=False).cumcount()
+    if roles.time is None:
+        whole["time"] = position.astype(np.int64)
+    if dataset.labels.run_to_failure:
+        # rows, as the time may be a clock; the unit's last row is the one at failure
+        whole["remaining_life"] = whole.groupby("unit", sort=False).cumcount(ascending=False).astype(np.float64)
+    order = ["unit", "time", *roles.settings, *roles.sensors, "remaining_life", "label"]
+    return whole.loc[:, [name for name in order if name in whole]]
+
+
+def _is_clock(table: pd.DataFrame) -> bool:
+    return "time" in table and pd.api.types.is_datetime64_any_dtype(table["time"].dtype)
+
+
+def _refuse_same_stems(paths: list[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in seen:
+            msg = f"{path}: its name would be the unit's, but {seen[path.stem]} has the same; rename one"
+            raise DataError(msg)
+        seen[path.stem] = path
+
+
+def _canonical(file: Path, frame: pd.DataFrame, roles: _Roles, files: TableFiles) -> pd.DataFrame:
+    def where(row: int) -> str:
+        return place(file, row, header=files.header, separator=files.separator)
+
+    for name in (roles.unit, roles.time, *roles.settings, *roles.sensors):
+        if name is not None and name not in frame:
+            raise missing_column(file, name, frame)
+    columns: dict[str, object] = {}
+    if roles.unit is None:
+        columns["unit"] = np.full(len(frame), file.stem, dtype=object)
+    else:
+        columns["unit"] = units_of(column(frame, roles.unit), where)
+    if roles.time is not None:
+        columns["time"] = times_of(column(frame, roles.time), where)
+    for name in (*roles.settings, *roles.sensors):
+        columns[name] = numbers_of(column(frame, name), where)
+    if roles.label is not None and roles.label in frame:
+        columns["label"] = labels_of(column(frame, roles.label), where)
+    return pd.DataFrame(columns)

@@ -1,0 +1,67 @@
+"""Every test has an empty home of its own, no telemetry and no variable of the person who runs it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from vae_pipeline.catalog import catalog
+from vae_pipeline.settings import load_settings
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "DAGSTER_DISABLE_TELEMETRY": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "MPLBACKEND": "Agg",
+}
+
+# read before the fixtures below take the variable away
+_MIRROR = Path(os.environ.get("VAE_PIPELINE_DATA_MIRROR") or PROJECT.parent / "shared" / "data")
+
+hypothesis.settings.register_profile("default", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def _forget() -> None:
+    load_settings.cache_clear()
+    catalog.cache_clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For fixtures that live longer than a test: they too write into a temporary home."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("VAE_PIPELINE_") or name in ("MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
+                patch.delenv(name)
+        for name, value in QUIET.items():
+            patch.setenv(name, value)
+        patch.setenv("VAE_PIPELINE_HOME", str(tmp_path_factory.mktemp("session_home")))
+        _forget()
+        yield
+    _forget()
+
+
+@pytest.fixture(autouse=True)
+def home(session_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The test's own VAE_PIPELINE_HOME."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("VAE_PIPELINE_HOME", str(folder))
+    _forget()
+    yield folder
+    _forget()
+
+
+@pytest.fixture(scope="session")
+def data_mirror() -> Path:
+    """The folder that holds the real archives (``cmapss/``, ``smd/`` …); without it the test is skipped."""
+    if not _MIRROR.is_dir():
+        pytest.skip(f"no real data: {_MIRROR} is no folder; set VAE_PIPELINE_DATA_MIRROR to the folder with cmapss/")
+    return _MIRROR

@@ -1,0 +1,78 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vae_pipeline.errors import DataError
+from vae_pipeline.features.splits import split_rows, split_table, split_units
+from vae_pipeline.features.windows import Windows
+from vae_pipeline.records import Split
+
+splits = st.builds(Split, calibrate=st.floats(0.05, 0.95), test=st.floats(0.05, 0.95), seed=st.integers(0, 1000))
+
+
+@given(st.integers(3, 60), splits, st.booleans())
+def test_units_every_part_has_one_and_the_seed_decides(count, split, has_test):
+    names = [str(number) for number in range(count)]
+    parts = split_units(names, split, has_test)
+    assert set(parts) == set(names)
+    assert set(parts.values()) == ({"fit", "calibrate"} if has_test else {"fit", "calibrate", "test"})
+    assert parts == split_units(names[::-1], split, has_test)
+
+
+def test_shares_are_honoured_and_seeds_differ():
+    names = [str(number) for number in range(100)]
+    parts = list(split_units(names, Split(calibrate=0.3, test=0.2), False).values())
+    assert [parts.count(part) for part in ("fit", "calibrate", "test")] == [56, 24, 20]
+    assert split_units(names, Split(seed=1), True) != split_units(names, Split(seed=2), True)
+
+
+def test_too_few_units_are_refused():
+    with pytest.raises(DataError, match="cannot give 3 parts"):
+        split_units(["a", "b"], Split(), False)
+
+
+@given(st.integers(0, 400), splits, st.booleans(), st.integers(1, 30))
+def test_rows_blocks_are_apart_and_hold_a_window(rows, split, has_test, length):
+    blocks = split_rows(rows, split, has_test, length)
+    assert blocks[0][1] == 0
+    assert blocks[-1][2] == rows
+    if len(blocks) > 1:
+        assert [part for part, _, _ in blocks] == ["fit", "calibrate", "test"][: 2 if has_test else 3]
+        assert all(stop - start >= length for _, start, stop in blocks)
+    for (_, _, stop), (_, start, _) in pairwise(blocks):
+        assert start - stop == length
+
+
+@given(st.lists(st.integers(1, 120), min_size=1, max_size=8), splits, st.booleans(), st.integers(1, 12))
+def test_windows_of_different_parts_share_no_row(sizes, split, has_test, length):
+    stops = np.cumsum(sizes)
+    units = [
+        (f"u{index}", int(stop - size), int(stop)) for index, (size, stop) in enumerate(zip(sizes, stops, strict=True))
+    ]
+    segments = split_table(units, split, has_test, length)
+    owner = np.full(stops[-1], "", dtype=object)
+    for segment in segments:
+        for start in Windows.starts_of(segment.start, segment.stop, length):
+            covered = owner[start : start + length]
+            assert set(covered) <= {"", segment.part}
+            owner[start : start + length] = segment.part
+    assert segments == split_table(units, split, has_test, length)
+    for segment in segments:
+        _, start, stop = next(unit for unit in units if unit[0] == segment.name)
+        assert start == segment.first
+        assert start <= segment.start <= segment.stop <= stop
+    # one unit on two sides only when it was cut by time
+    long = sum(size >= length for size in sizes)
+    if long >= 3:
+        assert len(segments) == len(units)
+
+
+def test_short_units_are_not_drawn():
+    units = [("a", 0, 50), ("b", 50, 100), ("c", 100, 150), ("d", 150, 155)]
+    for seed in range(5):
+        segments = split_table(units, Split(seed=seed), False, 10)
+        assert {segment.part for segment in segments[:3]} == {"fit", "calibrate", "test"}
+        assert segments[3].part == "fit"

@@ -1,0 +1,328 @@
+"""Outputs appear whole or not at all, locally and on a remote root, and every refusal is one sentence."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from upath import UPath
+
+from vae_pipeline.errors import SettingError, StorageError
+from vae_pipeline.records import Window
+from vae_pipeline.storage import MANIFEST, Storage, fingerprint, write_bytes, write_json
+
+KEY = "timeseries/FD001/raw/0a1b"
+
+
+@pytest.fixture(params=["local", "remote"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "storage") if request.param == "local" else f"memory://{uuid4().hex}/prefix"
+
+
+@pytest.fixture
+def storage(root: str, tmp_path: Path) -> Storage:
+    return Storage(root, tmp_path / "cache")
+
+
+def keep(storage: Storage, text: str, key: str = KEY) -> None:
+    with storage.new_folder(key, {"text": text}) as folder:
+        (folder / "part").mkdir()
+        (folder / "part" / "data.txt").write_text(text)
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() or path.name.startswith("."))
+
+
+class TestFolders:
+    def test_a_finished_folder_is_read_back(self, storage: Storage) -> None:
+        keep(storage, "first")
+        assert storage.exists(KEY)
+        assert (storage.folder(KEY) / "part" / "data.txt").read_text() == "first"
+        assert storage.manifest(KEY) == {"text": "first"}
+
+    def test_the_manifest_may_be_filled_inside(self, storage: Storage) -> None:
+        manifest: dict[str, Any] = {}
+        with storage.new_folder(KEY, manifest):
+            manifest["rows"] = 3
+        assert storage.manifest(KEY) == {"rows": 3}
+
+    def test_nothing_is_seen_before_the_end(self, storage: Storage) -> None:
+        with storage.new_folder(KEY, {}) as folder:
+            (folder / "data.txt").write_text("half")
+            assert not storage.exists(KEY)
+            with pytest.raises(StorageError, match="no finished output"):
+                storage.folder(KEY)
+        assert storage.exists(KEY)
+
+    @pytest.mark.parametrize("failure", [ValueError("wrong"), KeyboardInterrupt()])
+    def test_a_crash_inside_leaves_nothing(self, storage: Storage, tmp_path: Path, failure: BaseException) -> None:
+        def crash() -> None:
+            with storage.new_folder(KEY, {}) as folder:
+                (folder / "data.txt").write_text("half")
+                raise failure
+
+        with pytest.raises(type(failure)):
+            crash()
+        assert not storage.exists(KEY)
+        assert leftovers(tmp_path) == []
+
+    def test_a_second_writer_keeps_the_first(self, storage: Storage, tmp_path: Path) -> None:
+        keep(storage, "first")
+        keep(storage, "second")
+        assert (storage.folder(KEY) / "part" / "data.txt").read_text() == "first"
+        assert storage.manifest(KEY) == {"text": "first"}
+        assert not [name for name in leftovers(tmp_path) if name.startswith(".")]
+
+    def test_two_writers_at_once_leave_one_whole_folder(self, storage: Storage) -> None:
+        with storage.new_folder(KEY, {"text": "outer"}) as folder:
+            (folder / "data.txt").write_text("outer")
+            keep(storage, "inner")
+        assert storage.manifest(KEY) == {"text": "inner"}
+        assert not (storage.folder(KEY) / "data.txt").exists()
+
+    def test_what_is_not_there_is_named(self, storage: Storage) -> None:
+        for read in (storage.folder, storage.manifest):
+            with pytest.raises(StorageError, match=rf"{KEY}: no finished output is kept there; materialize"):
+                read(KEY)
+
+
+class TestLocal:
+    def test_an_unfinished_folder_is_replaced(self, tmp_path: Path) -> None:
+        (tmp_path / KEY).mkdir(parents=True)
+        (tmp_path / KEY / "data.txt").write_text("of a killed run")
+        storage = Storage(str(tmp_path), tmp_path / "cache")
+        keep(storage, "new")
+        assert leftovers(tmp_path / KEY) == ["data.txt", MANIFEST]
+        assert storage.manifest(KEY) == {"text": "new"}
+
+    def test_a_writer_that_is_faster_by_a_moment_wins(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        storage = Storage(str(tmp_path), tmp_path / "cache")
+        rename = os.rename
+
+        def late(source: Path, target: Path) -> None:
+            monkeypatch.setattr(os, "rename", rename)
+            keep(storage, "faster")
+            rename(source, target)
+
+        monkeypatch.setattr(os, "rename", late)
+        keep(storage, "slower")
+        assert storage.manifest(KEY) == {"text": "faster"}
+
+    def test_others_may_read(self, tmp_path: Path) -> None:
+        storage = Storage(str(tmp_path), tmp_path / "cache")
+        keep(storage, "first")
+        assert stat.S_IMODE(storage.folder(KEY).stat().st_mode) == 0o755
+        assert stat.S_IMODE((storage.folder(KEY) / MANIFEST).stat().st_mode) == 0o644
+
+    @pytest.mark.parametrize(
+        ("number", "words"),
+        [
+            (errno.ENOSPC, "the disk is full"),
+            (errno.EDQUOT, "quota"),
+            (errno.EROFS, "read-only"),
+            (errno.EACCES, "permission denied"),
+        ],
+    )
+    @pytest.mark.parametrize("call", ["replace", "rename", "fsync", "mkdir"])
+    def test_a_refusal_names_the_setting(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str, call: str
+    ) -> None:
+        storage = Storage(str(tmp_path / "storage"), tmp_path / "cache")
+
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, call, refuse)
+        with pytest.raises(StorageError, match=rf"^{tmp_path}.*{words}.*VAE_PIPELINE_HOME"):
+            keep(storage, "first")
+        monkeypatch.undo()
+        assert not storage.exists(KEY)
+        assert leftovers(tmp_path) == []
+
+    def test_a_disk_that_fills_while_a_stage_writes(self, tmp_path: Path) -> None:
+        storage = Storage(str(tmp_path), tmp_path / "cache")
+
+        def fill() -> None:
+            with storage.new_folder(KEY, {}), Path("/dev/full").open("wb", buffering=0) as file:
+                file.write(b"rows")
+
+        if not Path("/dev/full").exists():
+            pytest.skip("this system has no /dev/full")
+        with pytest.raises(StorageError, match="the disk is full: free space or set VAE_PIPELINE_HOME"):
+            fill()
+
+    def test_a_read_only_folder(self, tmp_path: Path) -> None:
+        folder = tmp_path / "storage"
+        folder.mkdir(mode=0o555)
+        if os.access(folder, os.W_OK):
+            pytest.skip("this user may write everywhere")
+        with pytest.raises(StorageError, match="permission denied: set VAE_PIPELINE_HOME"):
+            keep(Storage(str(folder), tmp_path / "cache"), "first")
+
+    def test_a_file_where_the_root_should_be(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(StorageError, match="a file stands where a folder is needed: set VAE_PIPELINE_HOME"):
+            keep(Storage(str(tmp_path / "file"), tmp_path / "cache"), "first")
+
+    def test_an_error_about_another_file_is_not_about_storage(self, tmp_path: Path) -> None:
+        def read_source() -> None:
+            with Storage(str(tmp_path / "a" / "storage"), tmp_path / "cache").new_folder(KEY, {}):
+                (tmp_path / "b" / "raw.csv").read_text()
+
+        with pytest.raises(FileNotFoundError):
+            read_source()
+
+
+class TestRemote:
+    @pytest.fixture
+    def address(self) -> str:
+        return f"memory://{uuid4().hex}/prefix"
+
+    def test_another_machine_reads_it_through_its_own_cache(self, address: str, tmp_path: Path) -> None:
+        keep(Storage(address, tmp_path / "here"), "first")
+        there = Storage(address, tmp_path / "there")
+        folder = there.folder(KEY)
+        assert folder == tmp_path / "there" / KEY
+        assert (folder / "part" / "data.txt").read_text() == "first"
+        assert (folder / MANIFEST).exists()
+
+    def test_it_is_copied_once(self, address: str, tmp_path: Path) -> None:
+        keep(Storage(address, tmp_path / "here"), "first")
+        there = Storage(address, tmp_path / "there")
+        there.folder(KEY)
+        (UPath(address) / KEY / "part" / "data.txt").unlink()
+        assert (there.folder(KEY) / "part" / "data.txt").read_text() == "first"
+
+    def test_the_first_machine_wins_everywhere(self, address: str, tmp_path: Path) -> None:
+        here, there = Storage(address, tmp_path / "here"), Storage(address, tmp_path / "there")
+        keep(here, "first")
+        keep(there, "second")
+        assert (there.folder(KEY) / "part" / "data.txt").read_text() == "first"
+        assert there.manifest(KEY) == {"text": "first"}
+
+    def test_without_its_manifest_a_folder_does_not_exist(self, address: str, tmp_path: Path) -> None:
+        (UPath(address) / KEY / "data.txt").write_text("half an upload")
+        storage = Storage(address, tmp_path)
+        assert not storage.exists(KEY)
+        keep(storage, "whole")
+        assert storage.manifest(KEY) == {"text": "whole"}
+
+    def test_the_manifest_is_uploaded_last(self, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        storage, sent = Storage(address, tmp_path), []
+        write = type(storage.root).write_bytes
+
+        def note(path: UPath, content: bytes) -> int:
+            sent.append(path.path.removeprefix((storage.root / KEY).path + "/"))
+            return write(path, content)
+
+        monkeypatch.setattr(type(storage.root), "write_bytes", note)
+        with storage.new_folder(KEY, {}) as folder:
+            for name in ("a", "z"):
+                (folder / name).mkdir()
+                (folder / name / MANIFEST).write_text("{}")
+        assert sorted(sent) == [f"a/{MANIFEST}", MANIFEST, f"z/{MANIFEST}"]
+        assert sent[-1] == MANIFEST
+
+    def test_an_upload_that_breaks_leaves_nothing_visible(
+        self, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class ClientError(Exception):
+            """Clients of object stores raise classes of their own."""
+
+        def broken(path: UPath, content: bytes) -> int:
+            msg = "connection reset"
+            raise ClientError(msg)
+
+        storage = Storage(address, tmp_path)
+        monkeypatch.setattr(type(storage.root), "write_bytes", broken)
+        with pytest.raises(StorageError, match=r"^memory://.*connection reset; check VAE_PIPELINE_STORAGE"):
+            keep(storage, "first")
+        monkeypatch.undo()
+        assert not storage.exists(KEY)
+        assert leftovers(tmp_path) == []
+
+    def test_an_unreachable_root_is_named(self, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        storage = Storage(address, tmp_path)
+
+        def denied(_: UPath) -> bool:
+            raise PermissionError
+
+        monkeypatch.setattr(type(storage.root), "exists", denied)
+        with pytest.raises(StorageError, match="PermissionError; check VAE_PIPELINE_STORAGE, its credentials"):
+            storage.exists(KEY)
+
+    @pytest.mark.parametrize("address", ["nowhere://bucket", "s4://bucket/prefix"])
+    def test_an_unknown_kind_of_address(self, address: str, tmp_path: Path) -> None:
+        with pytest.raises(SettingError, match=rf"VAE_PIPELINE_STORAGE='{address}' cannot be used"):
+            Storage(address, tmp_path)
+
+    def test_a_client_that_is_not_installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "s3fs", None)
+        with pytest.raises(SettingError, match="install the extra 's3'"):
+            Storage("s3://bucket/prefix", tmp_path)
+
+
+class TestFingerprint:
+    @given(st.dictionaries(st.text(), st.integers() | st.text() | st.booleans() | st.none()))
+    def test_order_does_not_matter(self, values: dict[str, object]) -> None:
+        assert fingerprint(values) == fingerprint(dict(reversed(values.items())))
+
+    def test_content_does(self) -> None:
+        made = {
+            fingerprint(part) for part in (1, 2, "1", None, [], {}, [1], {"a": 1}, {"a": 2}, Window(), Window(stride=2))
+        }
+        assert len(made) == 11
+        assert all(len(text) == 16 for text in made)
+        assert fingerprint("a", "b") != fingerprint("ab")
+
+    def test_a_record_counts_by_its_content(self) -> None:
+        assert fingerprint(Window(length=5)) == fingerprint({"length": 5, "stride": 1})
+
+    def test_it_is_the_same_in_every_process(self) -> None:
+        code = "import vae_pipeline.storage as s; print(s.fingerprint({'b': {'x', 'y', 'z'}, 'a': (1, 2.5)}, 'FD001'))"
+        made = {
+            subprocess.run(
+                [sys.executable, "-c", code],
+                env={**os.environ, "PYTHONHASHSEED": seed},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for seed in ("1", "2", "3")
+        }
+        assert made == {fingerprint({"a": [1, 2.5], "b": ["x", "y", "z"]}, "FD001") + "\n"}
+
+
+class TestFiles:
+    def test_a_file_is_replaced_whole(self, tmp_path: Path) -> None:
+        path = tmp_path / "new" / "a.json"
+        write_json(path, Window(length=5))
+        write_json(path, {"b": 1, "a": [1, 2]})
+        assert path.read_text() == '{\n  "a": [\n    1,\n    2\n  ],\n  "b": 1\n}\n'
+        assert leftovers(tmp_path) == ["a.json"]
+
+    def test_nan_is_refused_before_anything_is_written(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="JSON compliant"):
+            write_json(tmp_path / "a.json", {"loss": float("nan")})
+        assert leftovers(tmp_path) == []
+
+    def test_a_full_disk_keeps_the_old_content(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "a.txt"
+        write_bytes(path, b"old")
+
+        def refuse(_: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", refuse)
+        with pytest.raises(StorageError, match=r"a\.txt: the disk is full"):
+            write_bytes(path, b"new")
+        assert path.read_bytes() == b"old"
+        assert leftovers(tmp_path) == ["a.txt"]
