@@ -19,7 +19,7 @@ NOTES: dict[str, Note] = {
         "Rates near or below 1/n: the value sticks to the largest score and alarms more often than asked.",
     ),
     "mad": Note(
-        "The asked rate for normally distributed scores, unmoved by up to half of the scores being outliers.",
+        "The asked rate for normally distributed scores, little moved by a few anomalies among the scores.",
         "Skewed or heavy-tailed scores, the usual case for errors: many more false alarms than asked.",
     ),
     "gaussian": Note(
