@@ -20,8 +20,9 @@ from pydantic import BaseModel
 from upath import UPath
 
 from vae_pipeline.errors import SettingError, StorageError
+from vae_pipeline.settings import Settings
 
-__all__ = ["MANIFEST", "Storage", "fingerprint", "told", "write_bytes", "write_json"]
+__all__ = ["MANIFEST", "Storage", "fingerprint", "open_storage", "told", "write_bytes", "write_json"]
 
 MANIFEST = "manifest.json"
 
@@ -170,6 +171,27 @@ class Storage:
                             (self.root / key / file.relative_to(work).as_posix()).write_bytes(content)
             self._place(work, target)
 
+    def write_text(self, key: str, text: str) -> None:
+        """Write a small file under ``key``; a reader sees the old content or the new."""
+        if self._local:
+            write_bytes(Path((self.root / key).path), text.encode())
+        else:
+            with self._reached():
+                (self.root / key).write_bytes(text.encode())
+
+    def read_text(self, key: str) -> str:
+        """What `write_text` wrote.
+
+        Raises:
+            StorageError: nothing is kept there, or it cannot be read.
+        """
+        with self._reached():
+            try:
+                return (self.root / key).read_bytes().decode()
+            except FileNotFoundError as error:
+                msg = f"{self.root / key}: nothing is kept there; materialize the stage that makes it"
+                raise StorageError(msg) from error
+
     def _require(self, key: str) -> None:
         if not self.exists(key):
             msg = f"{self.root / key}: no finished output is kept there; materialize the stage that makes it"
@@ -212,3 +234,8 @@ class Storage:
         except OSError:
             if not (target / MANIFEST).exists():  # else: another run was faster by a moment
                 raise
+
+
+def open_storage(settings: Settings) -> Storage:
+    """The storage that settings name."""
+    return Storage(settings.storage_root, settings.home / "cache")

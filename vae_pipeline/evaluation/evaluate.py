@@ -10,7 +10,7 @@ import numpy as np
 from vae_pipeline.detector.calibrate import CalibrationReport
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.evaluation import figures
-from vae_pipeline.evaluation.baselines import run_baselines
+from vae_pipeline.evaluation.baselines import DESCRIPTIONS, run_baselines
 from vae_pipeline.evaluation.card import model_card
 from vae_pipeline.evaluation.metrics import Scored, cannot, detection_metrics, intervals
 from vae_pipeline.evaluation.ranking import Ranking
@@ -51,6 +51,7 @@ def evaluate(
     detector: Detector,
     features: FeatureSet,
     report: CalibrationReport,
+    *,
     history: Sequence[Mapping[str, float]],
     folder: Path,
     told: Told | None = None,
@@ -88,7 +89,8 @@ def evaluate(
         remaining_life=scored.remaining_life,
         row=windows.ends,
     )
-    write_bytes(folder / "card.md", _card(dataset, detector, features, report, history, evaluation).encode())
+    card = _card(dataset, detector, features, report, history=history, evaluation=evaluation)
+    write_bytes(folder / "card.md", card.encode())
     write_json(folder / "evaluation.json", evaluation)
     return evaluation
 
@@ -113,11 +115,11 @@ def _baseline_scores(
         # the baselines need no calibration: they are compared by ranking alone
         calibrate.subset(np.empty(0, np.int64)),
         windows,
-        {"calibrate": np.empty(0), "test": features.age(windows)},
-        window_statistics,
-        detector.description.late,
-        seed,
-        lambda name: tell(f"baseline {name}"),
+        ages={"calibrate": np.empty(0), "test": features.age(windows)},
+        statistics=window_statistics,
+        late=detector.description.late,
+        seed=seed,
+        progress=lambda name: tell(f"baseline {name}"),
     )
     return {name: parts["test"] for name, parts in found.items()}
 
@@ -142,7 +144,7 @@ def _pictures(
         "life": figures.life_figure(scored, threshold),
         "precision_recall": figures.precision_recall_figure(scored, baseline_scores),
         "roc": figures.roc_figure(scored, baseline_scores),
-        "comparison": figures.comparison_figure(evaluation.metrics, evaluation.baselines),
+        "comparison": figures.comparison_figure({"VAE": evaluation.metrics, **evaluation.baselines}),
         "histogram": figures.histogram_figure(scored, threshold),
         "training": figures.training_figure(history),
     }
@@ -153,6 +155,7 @@ def _card(
     detector: Detector,
     features: FeatureSet,
     report: CalibrationReport,
+    *,
     history: Sequence[Mapping[str, float]],
     evaluation: Evaluation,
 ) -> str:
@@ -197,6 +200,7 @@ def _card(
         },
         metrics=evaluation.metrics,
         baselines=evaluation.baselines,
+        baseline_descriptions=DESCRIPTIONS,
         threshold={
             "Value": threshold.value,
             "Method": threshold.method,

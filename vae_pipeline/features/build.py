@@ -42,6 +42,7 @@ class _Table:
     label: np.ndarray
     remaining_life: np.ndarray
     healthy: np.ndarray
+    file_row: np.ndarray
 
 
 def build(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
@@ -93,6 +94,7 @@ def build(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
         label=np.concatenate([table.label for table in tables]),
         remaining_life=np.concatenate([table.remaining_life for table in tables]),
         healthy=np.concatenate([table.healthy for table in tables]),
+        file_row=np.concatenate([table.file_row for table in tables]),
     )
     np.savez(folder / "scaling.npz", allow_pickle=False, **scaler.to_arrays())
     write_json(
@@ -197,6 +199,7 @@ def _read(file: Path, dataset: Dataset, sensors: list[str], settings: list[str],
             label=label,
             remaining_life=(np.full(rows, np.nan) if life is None else life).astype(np.float32),
             healthy=healthy,
+            file_row=order.astype(np.int64),
         )
 
 

@@ -15,6 +15,8 @@ from vae_pipeline.records import Part
 
 __all__ = ["FeatureSet"]
 
+_ROW_ARRAYS = ("unit", "time", "label", "remaining_life", "healthy", "file_row")
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
@@ -28,6 +30,7 @@ class FeatureSet:
         row_label: 1 anomalous, 0 normal, -1 unknown, shape (n_rows,), int8.
         row_remaining_life: cycles to failure, shape (n_rows,), float32, NaN unknown.
         row_healthy: the row may be fitted on, shape (n_rows,), bool.
+        file_row: where the row stands in its raw file, from 0, shape (n_rows,), int64.
         sensors: names of the channels.
         settings: names of the settings the scaler reads.
         length: rows in a window.
@@ -43,6 +46,7 @@ class FeatureSet:
     row_label: np.ndarray
     row_remaining_life: np.ndarray
     row_healthy: np.ndarray
+    file_row: np.ndarray
     sensors: tuple[str, ...]
     settings: tuple[str, ...]
     length: int
@@ -61,7 +65,7 @@ class FeatureSet:
             about = json.loads((folder / "features.json").read_text())
             rows = np.load(folder / "rows.npy", mmap_mode="r")
             with np.load(folder / "rows.npz") as arrays:
-                row = {name: arrays[name] for name in ("unit", "time", "label", "remaining_life", "healthy")}
+                row = {name: arrays[name] for name in _ROW_ARRAYS}
             with np.load(folder / "scaling.npz") as arrays:
                 scaler = RegimeScaler.from_arrays(dict(arrays))
             segments = tuple(Segment(**unit) for unit in about["units"])
@@ -77,6 +81,7 @@ class FeatureSet:
             row_label=row["label"],
             row_remaining_life=row["remaining_life"],
             row_healthy=row["healthy"],
+            file_row=row["file_row"],
             sensors=tuple(about["sensors"]),
             settings=tuple(about["settings"]),
             length=int(window["length"]),

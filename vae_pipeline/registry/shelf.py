@@ -15,7 +15,7 @@ __all__ = ["CHALLENGER", "CHAMPION", "Shelf", "ShelfEntry"]
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 
-_DETECTOR_VERSION = "detector_version"
+_EVALUATION_VERSION = "evaluation_version"
 _REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pydantic", "scipy")
 
 
@@ -28,7 +28,7 @@ class ShelfEntry(Record):
     line: str
     dataset: str
     data_version: str
-    detector_version: str
+    evaluation_version: str
     created: str
     run_id: str
     metrics: dict[str, float]
@@ -41,9 +41,9 @@ class Shelf:
         """Use the server of ``tracker``."""
         self.tracker = tracker
 
-    def find(self, name: str, detector_version: str) -> ShelfEntry | None:
-        """The version registered from this very detector, if there is one."""
-        return next((entry for entry in self.entries(name) if entry.detector_version == detector_version), None)
+    def find(self, name: str, evaluation_version: str) -> ShelfEntry | None:
+        """The version registered from this very evaluation, if there is one."""
+        return next((entry for entry in self.entries(name) if entry.evaluation_version == evaluation_version), None)
 
     def register(
         self,
@@ -54,6 +54,7 @@ class Shelf:
         beside: Mapping[str, Path],
         tags: Mapping[str, str],
         metrics: Mapping[str, float],
+        card: str = "",
     ) -> int:
         """Log a detector folder as a pyfunc, register it and call it challenger; gives the version's number.
 
@@ -62,8 +63,9 @@ class Shelf:
             name: of the registered model, ``timeseries-FD001``.
             detector: the folder.
             beside: further folders kept with the model, such as the weights for warm starts.
-            tags: of the version; ``line``, ``dataset``, ``data_version`` and ``detector_version`` among them.
+            tags: of the version; ``line``, ``dataset``, ``data_version`` and ``evaluation_version`` among them.
             metrics: logged to the run and to the model.
+            card: description of the version, Markdown.
 
         Raises:
             RegistryError: the registry refused.
@@ -80,21 +82,24 @@ class Shelf:
             )
             mlflow.log_metrics(dict(metrics), run_id=run.run_id, model_id=info.model_id)
             registered = mlflow.register_model(info.model_uri, name, tags=dict(tags))
-            client.set_registered_model_alias(name, CHALLENGER, registered.version)
-        return int(registered.version)
+            client.update_model_version(name, registered.version, description=card)
+        version = int(registered.version)
+        self.challenge(name, version)
+        return version
 
-    def promote(self, name: str, version: int) -> None:
-        """Make a version champion; it is challenger no longer."""
+    def challenge(self, name: str, version: int) -> None:
+        """Call a version challenger."""
         client = self.tracker.client
         with told(self.tracker.uri):
-            client.set_registered_model_alias(name, CHAMPION, str(version))
-            self.dismiss(name, version)
+            client.set_registered_model_alias(name, CHALLENGER, str(version))
 
-    def dismiss(self, name: str, version: int) -> None:
-        """Take the challenger alias off a version if it bears it."""
+    def decide(self, name: str, version: int, *, promote: bool, reason: str) -> None:
+        """Write the decision on a version, and if it won make it champion instead of challenger."""
         client = self.tracker.client
         with told(self.tracker.uri):
-            if client.get_registered_model(name).aliases.get(CHALLENGER) == str(version):
+            client.set_model_version_tag(name, str(version), "decision", reason)
+            if promote:
+                client.set_registered_model_alias(name, CHAMPION, str(version))
                 client.delete_registered_model_alias(name, CHALLENGER)
 
     def entries(self, name: str | None = None) -> list[ShelfEntry]:
@@ -113,13 +118,17 @@ class Shelf:
                 ]
         return sorted(found, key=lambda entry: (entry.name, -entry.version))
 
+    def find_champion(self, name: str) -> ShelfEntry | None:
+        """The version called champion, if there is one."""
+        return next((entry for entry in self.entries(name) if CHAMPION in entry.aliases), None)
+
     def champion(self, name: str) -> ShelfEntry:
         """The version called champion.
 
         Raises:
             RegistryError: there is none; the message says how to make one.
         """
-        entry = next((entry for entry in self.entries(name) if CHAMPION in entry.aliases), None)
+        entry = self.find_champion(name)
         if entry is None:
             line, _, dataset = name.partition("-")
             msg = f"{name} has no champion yet; make one with: vae-pipeline run {line} {dataset}"
@@ -133,7 +142,7 @@ class Shelf:
         _ = self.tracker.client
         uri = f"models:/{name}@{reference}" if isinstance(reference, str) else f"models:/{name}/{reference}"
         with told(self.tracker.uri):
-            return Path(mlflow.artifacts.download_artifacts(uri)) / "artifacts"
+            return Path(mlflow.artifacts.download_artifacts(f"{uri}/artifacts/detector"))
 
     @staticmethod
     def _entry(client: Any, version: Any, aliases: tuple[str, ...]) -> ShelfEntry:
@@ -147,7 +156,7 @@ class Shelf:
             line=tags.get("line", ""),
             dataset=tags.get("dataset", ""),
             data_version=tags.get("data_version", ""),
-            detector_version=tags.get(_DETECTOR_VERSION, ""),
+            evaluation_version=tags.get(_EVALUATION_VERSION, ""),
             created=created.isoformat(timespec="seconds"),
             run_id=version.run_id or "",
             metrics=dict(run.data.metrics) if run else {},

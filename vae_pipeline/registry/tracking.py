@@ -1,18 +1,16 @@
 """MLflow runs that always end: also after a failure, and after a process that was killed."""
 
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from vae_pipeline.errors import RegistryError
+from vae_pipeline.processes import OWNER_TAG, is_gone, this_process
 from vae_pipeline.settings import Settings
 
 __all__ = ["RunHandle", "Tracker"]
-
-_OWNER = "vae_pipeline.owner"
 
 
 class RunHandle:
@@ -85,7 +83,7 @@ class Tracker:
         with told(self.uri):
             experiment_id = self._experiment(client, line)
             self.end_orphans(line)
-            run = mlflow.start_run(experiment_id=experiment_id, run_name=name, tags={**tags, _OWNER: _owner()})
+            run = mlflow.start_run(experiment_id=experiment_id, run_name=name, tags={**tags, OWNER_TAG: this_process()})
         with run:
             yield RunHandle(client, run.info.run_id, experiment_id)
 
@@ -97,8 +95,8 @@ class Tracker:
             return 0
         ended = 0
         for run in client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
-            owner = run.data.tags.get(_OWNER, "")
-            if owner and owner != _owner() and _is_gone(owner):
+            owner = run.data.tags.get(OWNER_TAG, "")
+            if owner and owner != this_process() and is_gone(owner):
                 client.set_terminated(run.info.run_id, "KILLED")
                 ended += 1
         return ended
@@ -125,28 +123,3 @@ def told(uri: str) -> Iterator[None]:
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
         msg = f"MLflow at {uri}: {str(error).splitlines()[0]}; check MLFLOW_TRACKING_URI and VAE_PIPELINE_HOME"
         raise RegistryError(msg) from error
-
-
-def _owner() -> str:
-    """This process: host, pid and the pid's start time, so that a pid used again is not mistaken for its forerunner."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
-
-
-def _started(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def _is_gone(owner: str) -> bool:
-    host, pid, started = owner.rsplit(":", 2)
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, ValueError):
-        return False
-    return _started(int(pid)) != started

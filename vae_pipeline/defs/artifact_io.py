@@ -1,0 +1,25 @@
+"""What crosses from asset to asset: a record that says where the folder is, never the data itself."""
+
+import dagster as dg
+
+from vae_pipeline.records import Artifact
+from vae_pipeline.settings import load_settings
+from vae_pipeline.storage import open_storage
+
+__all__ = ["ArtifactIOManager"]
+
+
+class ArtifactIOManager(dg.ConfigurableIOManager):
+    """Keeps the newest `Artifact` of every asset and partition as JSON under ``artifacts/`` in storage."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
+        """Write the record."""
+        open_storage(load_settings()).write_text(_key(context), obj.model_dump_json(indent=2))
+
+    def load_input(self, context: dg.InputContext) -> Artifact:
+        """Read the record of the upstream asset's same partition."""
+        return Artifact.model_validate_json(open_storage(load_settings()).read_text(_key(context)))
+
+
+def _key(context: dg.InputContext | dg.OutputContext) -> str:
+    return "/".join(["artifacts", *context.asset_key.path, f"{context.asset_partition_key}.json"])

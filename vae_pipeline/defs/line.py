@@ -1,0 +1,56 @@
+"""A line: the same chain of stages over its datasets, with its job and schedule."""
+
+import dagster as dg
+
+from vae_pipeline.defs.partitions import line_partitions
+from vae_pipeline.defs.stages.calibrated import calibrated_asset
+from vae_pipeline.defs.stages.evaluated import evaluated_asset
+from vae_pipeline.defs.stages.features import features_asset
+from vae_pipeline.defs.stages.promoted import promoted_asset
+from vae_pipeline.defs.stages.raw import raw_asset
+from vae_pipeline.defs.stages.registered import registered_asset
+from vae_pipeline.defs.stages.trained import trained_asset
+from vae_pipeline.defs.stages.validated import validated_asset
+from vae_pipeline.records import Line
+
+__all__ = ["line_definitions"]
+
+_STAGES = (
+    raw_asset,
+    validated_asset,
+    features_asset,
+    trained_asset,
+    calibrated_asset,
+    evaluated_asset,
+    registered_asset,
+    promoted_asset,
+)
+
+
+def line_definitions(line: Line) -> dg.Definitions:
+    """Assets, job and weekly schedule of a line."""
+    partitions = line_partitions(line)
+    job = dg.define_asset_job(
+        line,
+        selection=dg.AssetSelection.groups(line),
+        partitions_def=partitions,
+        description="From raw data to the champion, for one dataset, in one process.",
+        executor_def=dg.in_process_executor,
+    )
+
+    @dg.schedule(
+        job=job,
+        cron_schedule="0 3 * * 0",
+        name=f"{line}_retrain_weekly",
+        description="Sunday 3:00: run every dataset that has a champion again; what did not change is not made anew.",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+    )
+    def retrain_weekly(context: dg.ScheduleEvaluationContext) -> dg.SensorResult | dg.SkipReason | list[dg.RunRequest]:
+        promoted = context.instance.get_materialized_partitions(dg.AssetKey([line, "promoted"]))
+        known = sorted(promoted & set(partitions.get_partition_keys()))
+        if not known:
+            return dg.SkipReason(f"no dataset of {line} has been trained yet: materialize one first")
+        week = context.scheduled_execution_time.date().isoformat()
+        return [dg.RunRequest(run_key=f"{week}-{name}", partition_key=name) for name in known]
+
+    return dg.Definitions(assets=[stage(line) for stage in _STAGES], jobs=[job], schedules=[retrain_weekly])

@@ -1,0 +1,1 @@
+"""One builder per stage; each serves every line."""

@@ -1,0 +1,96 @@
+"""registered: a version in the MLflow registry, called challenger."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from vae_pipeline.artifacts import STAGE_CODE_VERSIONS
+from vae_pipeline.defs.failures import RETRY, told_to_dagster
+from vae_pipeline.defs.partitions import dataset_of
+from vae_pipeline.defs.resources import MlflowResource, StorageResource
+from vae_pipeline.defs.stages.stage import stage_arguments, upstream
+from vae_pipeline.records import Artifact, Line
+
+__all__ = ["registered_asset"]
+
+
+def registered_asset(line: Line) -> dg.AssetsDefinition:
+    """Registers the evaluated detector once; the same evaluation gives the same version."""
+
+    @dg.asset(
+        **stage_arguments(line, "registered", {"mlflow"}),
+        ins=upstream(line, "features", "trained", "calibrated", "evaluated"),
+        retry_policy=RETRY,
+    )
+    def registered(
+        context: dg.AssetExecutionContext,
+        storage: StorageResource,
+        mlflow: MlflowResource,
+        features: Artifact,
+        trained: Artifact,
+        calibrated: Artifact,
+        evaluated: Artifact,
+    ) -> dg.MaterializeResult:
+        """A version of the registered model with metrics, versions and the Dagster run as tags."""
+        with told_to_dagster():
+            dataset, store, shelf = dataset_of(context, line), storage.open(), mlflow.shelf
+            name = f"{line}-{dataset.name}"
+            known = shelf.find(name, evaluated.data_version)
+            version = known.version if known else None
+            if version is None:
+                tags = {
+                    "line": line,
+                    "dataset": dataset.name,
+                    "data_version": features.data_version,
+                    "evaluation_version": evaluated.data_version,
+                    "code_version": ".".join(STAGE_CODE_VERSIONS.values()),
+                    "dagster/run_id": context.run_id,
+                }
+                with mlflow.run(context) as run:
+                    version = _register(run, shelf, name, store, trained, calibrated, evaluated, tags)
+            elif not known or not known.aliases:
+                shelf.challenge(name, version)
+            artifact = Artifact(
+                key=calibrated.key,
+                data_version=f"{name}:{version}",
+                reused=known is not None,
+                facts={"name": name, "version": version},
+            )
+            return dg.MaterializeResult(
+                value=artifact,
+                data_version=dg.DataVersion(artifact.data_version),
+                metadata={**artifact.facts, "reused": artifact.reused, "uri": f"models:/{name}/{version}"},
+            )
+
+    return registered
+
+
+def _register(
+    run: Any,
+    shelf: Any,
+    name: str,
+    store: Any,
+    trained: Artifact,
+    calibrated: Artifact,
+    evaluated: Artifact,
+    tags: dict[str, str],
+) -> int:
+    from vae_pipeline.evaluation.evaluate import read_evaluation
+
+    folder: Path = store.folder(evaluated.key)
+    metrics = read_evaluation(folder).flat()
+    run.log_metrics(metrics)
+    run.log_file(folder / "card.md")
+    for path in sorted((folder / "figures").glob("*.png")):
+        run.log_file(path, "figures")
+    shown = ("test_roc_auc", "test_pr_auc", "test_f1")
+    return shelf.register(
+        run,
+        name,
+        store.folder(calibrated.key) / "detector",
+        beside={"weights": store.folder(trained.key) / "weights.npz"},
+        tags={**tags, **{key: f"{metrics[key]:.4f}" for key in shown if key in metrics}},
+        metrics=metrics,
+        card=(folder / "card.md").read_text(),
+    )

@@ -1,0 +1,37 @@
+"""What all stages share: key, group, partitions, version, retries."""
+
+from typing import Any
+
+import dagster as dg
+
+from vae_pipeline.artifacts import STAGE_CODE_VERSIONS
+from vae_pipeline.defs.metadata import folder_metadata
+from vae_pipeline.defs.partitions import line_partitions
+from vae_pipeline.records import Artifact, Line
+from vae_pipeline.storage import Storage
+
+__all__ = ["result", "stage_arguments", "upstream"]
+
+
+def stage_arguments(line: Line, stage: str, kinds: set[str]) -> dict[str, Any]:
+    """Arguments of ``@dg.asset`` for a stage of a line."""
+    return {
+        "key": [line, stage],
+        "group_name": line,
+        "partitions_def": line_partitions(line),
+        "code_version": STAGE_CODE_VERSIONS[stage],
+        "kinds": kinds,
+        "io_manager_key": "artifacts",
+    }
+
+
+def upstream(line: Line, *stages: str) -> dict[str, dg.AssetIn]:
+    """Inputs named after the stages they come from."""
+    return {stage: dg.AssetIn(key=[line, stage]) for stage in stages}
+
+
+def result(artifact: Artifact, storage: Storage, **more: Any) -> dg.MaterializeResult:
+    """The artifact with its facts as metadata, ``metadata`` and other arguments added."""
+    metadata = {**folder_metadata(artifact, storage.folder(artifact.key)), **more.pop("metadata", {})}
+    version = dg.DataVersion(artifact.data_version)
+    return dg.MaterializeResult(value=artifact, metadata=metadata, data_version=version, **more)
