@@ -119,7 +119,7 @@ class Training(Record):
     encoder: EncoderName = "cnn"
     hidden: tuple[int, ...] = (64, 128, 256)
     latent: int = Field(default=16, ge=1)
-    beta: float = Field(default=1.0, ge=0.0)
+    beta: float = Field(default=0.1, ge=0.0)
     warmup_share: float = Field(
         default=0.3, ge=0.0, le=1.0, description="share of the epochs over which beta rises from 0"
     )

@@ -118,6 +118,18 @@ class Shelf:
                 ]
         return sorted(found, key=lambda entry: (entry.name, -entry.version))
 
+    def version(self, name: str, version: int) -> ShelfEntry:
+        """A version by its number.
+
+        Raises:
+            RegistryError: there is none of that number.
+        """
+        entry = next((entry for entry in self.entries(name) if entry.version == version), None)
+        if entry is None:
+            msg = f"{name} has no version {version}; vae-pipeline models lists what there is"
+            raise RegistryError(msg)
+        return entry
+
     def find_champion(self, name: str) -> ShelfEntry | None:
         """The version called champion, if there is one."""
         return next((entry for entry in self.entries(name) if CHAMPION in entry.aliases), None)

@@ -12,7 +12,7 @@ import pandas as pd
 from vae_pipeline.errors import CatalogError, DataError
 from vae_pipeline.records import Dataset
 
-__all__ = ["SENSORS", "SETTINGS", "find_files", "read_cmapss"]
+__all__ = ["SENSORS", "SETTINGS", "find_files", "read_cmapss", "read_rows"]
 
 SETTINGS = tuple(f"setting_{number}" for number in range(1, 4))
 SENSORS = tuple(f"sensor_{number}" for number in range(1, 22))
@@ -31,7 +31,7 @@ def read_cmapss(dataset: Dataset, folder: Path) -> dict[str, pd.DataFrame]:
         msg = f"dataset {dataset.name!r}: C-MAPSS files have no column {unknown[0]!r}; they have {', '.join(_FIELDS)}"
         raise CatalogError(msg)
     train_file, test_file, life_file = find_files(dataset, folder)
-    train, test = _read_rows(train_file), _read_rows(test_file)
+    train, test = read_rows(train_file), read_rows(test_file)
     train["remaining_life"] = _cycles_to_last_row(train)
     test["remaining_life"] = _cycles_to_last_row(test) + _life_after_last_row(test, life_file, test_file)
     for table in (train, test):
@@ -67,7 +67,12 @@ def _only(folder: Path, name: str) -> Path:
     return found[0]
 
 
-def _read_rows(file: Path) -> pd.DataFrame:
+def read_rows(file: Path) -> pd.DataFrame:
+    """A train or test file: columns ``unit``, ``time``, settings and sensors, rows in file order.
+
+    Raises:
+        DataError: a line has another number of fields or a field is no number; the message names line and column.
+    """
     table = _numbers(file, _FIELDS)
     table.columns = ["unit", "time", *SETTINGS, *SENSORS]
     for field, column in (("unit", "unit"), ("cycle", "time")):

@@ -7,7 +7,7 @@ from vae_pipeline.defs.failures import RETRY, told_to_dagster
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import StorageResource
 from vae_pipeline.defs.stages.stage import result, stage_arguments
-from vae_pipeline.records import Artifact, Line
+from vae_pipeline.records import Line
 
 __all__ = ["raw_asset"]
 

@@ -12,6 +12,8 @@ from vae_pipeline.storage import Storage
 
 __all__ = ["result", "stage_arguments", "upstream"]
 
+_ARTIFACT = dg.PythonObjectDagsterType(Artifact, name="Artifact")
+
 
 def stage_arguments(line: Line, stage: str, kinds: set[str]) -> dict[str, Any]:
     """Arguments of ``@dg.asset`` for a stage of a line."""
@@ -22,6 +24,7 @@ def stage_arguments(line: Line, stage: str, kinds: set[str]) -> dict[str, Any]:
         "code_version": STAGE_CODE_VERSIONS[stage],
         "kinds": kinds,
         "io_manager_key": "artifacts",
+        "dagster_type": _ARTIFACT,
     }
 
 

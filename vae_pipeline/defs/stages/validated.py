@@ -43,9 +43,7 @@ def validated_asset(line: Line) -> dg.AssetsDefinition:
     @dg.asset(
         **stage_arguments(line, "validated", {"greatexpectations"}), ins=upstream(line, "raw"), check_specs=checks
     )
-    def validated(
-        context: dg.AssetExecutionContext, storage: StorageResource, raw: Artifact
-    ) -> dg.MaterializeResult:
+    def validated(context: dg.AssetExecutionContext, storage: StorageResource, raw: Artifact) -> dg.MaterializeResult:
         """The verdict on the raw tables, with a readable report."""
         from vae_pipeline.validation.validate import validate
         from vae_pipeline.validation.verdict import Verdict

@@ -1,0 +1,248 @@
+"""The command line: ``vae-pipeline run | datasets | models | score | ui | demo``."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from vae_pipeline.errors import DetectorError, SettingError, VaePipelineError
+from vae_pipeline.records import Calibration, Line, Training
+from vae_pipeline.settings import Settings, load_settings
+
+__all__ = ["main"]
+
+_LINES = ("timeseries",)
+_SETTABLE = ", ".join([*Training.model_fields, *Calibration.model_fields])
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MPLBACKEND": "Agg",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; gives the exit status: 0 well, 1 an error told in one sentence, 2 wrong usage."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except VaePipelineError as error:
+        print(f"vae-pipeline: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("vae-pipeline: stopped; finished stages are kept, run it again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vae-pipeline", description="Calibrated anomaly detectors for machines.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="from raw data to the champion, for one dataset")
+    run.add_argument("line", choices=_LINES)
+    run.add_argument("dataset", help="a name of the catalogue: vae-pipeline datasets lists them")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"a hyperparameter or calibration setting: {_SETTABLE}",
+    )
+    run.set_defaults(command=_run)
+
+    datasets = commands.add_parser("datasets", help="what can be trained on")
+    datasets.set_defaults(command=_datasets)
+
+    models = commands.add_parser("models", help="registered versions, their aliases and metrics")
+    models.add_argument("--json", action="store_true", help="machine-readable, with all metrics")
+    models.set_defaults(command=_models)
+
+    score = commands.add_parser("score", help="score a CSV or Parquet file with the champion")
+    score.add_argument("line", choices=_LINES)
+    score.add_argument("dataset")
+    score.add_argument("file", type=Path)
+    score.add_argument("--out", type=Path, help="CSV or Parquet; FILE.scores.csv when left out")
+    score.add_argument("--model", default="champion", help="alias or version number (champion)")
+    score.set_defaults(command=_score)
+
+    demo = commands.add_parser("demo", help="train on generated engines and show the result")
+    demo.set_defaults(command=_demo)
+
+    ui = commands.add_parser("ui", help="open the Dagster UI")
+    ui.add_argument("--port", type=int, default=3000)
+    ui.add_argument("--host", default="127.0.0.1")
+    ui.set_defaults(command=_ui)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    _train(options.line, options.dataset, _stage_config(options.set), load_settings())
+    return 0
+
+
+def _train(line: Line, name: str, config: dict[str, Any], settings: Settings) -> None:
+    from vae_pipeline.artifacts import STAGE_CODE_VERSIONS
+    from vae_pipeline.catalog import dataset
+    from vae_pipeline.console import StageLog, detector_table
+    from vae_pipeline.defs.execute import open_instance, run_partition
+    from vae_pipeline.registry.shelf import Shelf
+    from vae_pipeline.registry.tracking import Tracker
+
+    dataset(name, line, settings.catalog_files)
+    instance = open_instance(settings)
+    found = run_partition(line, name, config, instance, StageLog(list(STAGE_CODE_VERSIONS)))
+    version = found["registered"]["version"]
+    metrics = Shelf(Tracker(settings)).version(f"{line}-{name}", int(version)).metrics
+    calibrated, evaluated = found["calibrated"], found["evaluated"]
+    print()
+    print(detector_table(metrics) if "test_pr_auc" in metrics else f"{line}-{name}: test part without both labels")
+    print()
+    print(f"threshold   {calibrated['threshold']:.3f} by {calibrated['method']}: {calibrated['guarantee']}")
+    if "test_false_alarms_per_1000" in metrics:
+        print(f"alarms      {metrics['test_false_alarms_per_1000']:.1f} false per 1,000 healthy windows")
+    if "test_lead_time_median" in metrics:
+        share = metrics["test_lead_time_share"]
+        print(
+            f"lead time   {metrics['test_lead_time_median']:.0f} cycles before failure (median), {share:.0%} of units"
+        )
+    print(f"version     {line}-{name} version {version}: {found['promoted']['reason']}")
+    print(f"model card  {Path(evaluated['folder']) / 'card.md'}")
+
+
+def _stage_config(settings: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` options as run config of the stages they belong to."""
+    config: dict[str, Any] = {}
+    for item in settings:
+        name, given, value = item.partition("=")
+        stage = "trained" if name in Training.model_fields else "calibrated"
+        if not given or (stage == "calibrated" and name not in Calibration.model_fields):
+            msg = f"--set {item}: write NAME=VALUE with a name of: {_SETTABLE}"
+            raise SettingError(msg)
+        field = (Training if stage == "trained" else Calibration).model_fields[name]
+        config.setdefault(stage, {"config": {}})["config"][name] = _value(value, field.annotation)
+    return config
+
+
+def _value(text: str, annotation: Any) -> Any:
+    """The text as the launchpad would take it: a list after commas, a number where it is one."""
+    if any(str(option).startswith("tuple") for option in (annotation, *get_args(annotation))):
+        return [_value(item, None) for item in text.split(",")]
+    try:
+        number = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return float(number) if annotation is float else number
+
+
+def _datasets(_options: argparse.Namespace) -> int:
+    from vae_pipeline.catalog import catalog
+    from vae_pipeline.console import grid
+
+    known = catalog(load_settings().catalog_files).values()
+    rows = [[entry.name, entry.line, str(entry.window.length), entry.title, entry.licence] for entry in known]
+    print(grid([["name", "line", "window", "title", "licence"], *rows]))
+    return 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    from vae_pipeline.console import grid
+    from vae_pipeline.registry.shelf import Shelf
+    from vae_pipeline.registry.tracking import Tracker
+
+    entries = Shelf(Tracker(load_settings())).entries()
+    if options.json:
+        print(json.dumps([entry.model_dump(mode="json") for entry in entries], indent=2))
+        return 0
+    if not entries:
+        print("no model is registered yet; make one with: vae-pipeline run timeseries sample_turbofan")
+        return 0
+    rows = [["name", "version", "aliases", "ROC-AUC", "PR-AUC", "F1", "data", "registered"]]
+    for entry in entries:
+        figures = [
+            f"{entry.metrics[name]:.3f}" if name in entry.metrics else "–"
+            for name in ("test_roc_auc", "test_pr_auc", "test_f1")
+        ]
+        number = str(entry.version)
+        rows.append([entry.name, number, ", ".join(entry.aliases), *figures, entry.data_version, entry.created])
+    print(grid(rows))
+    return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    import io
+
+    from tqdm import tqdm
+
+    from vae_pipeline.catalog import dataset
+    from vae_pipeline.detector.detector import Detector
+    from vae_pipeline.registry.shelf import Shelf
+    from vae_pipeline.registry.tracking import Tracker
+    from vae_pipeline.sources.readings import read_readings
+    from vae_pipeline.storage import write_bytes
+
+    settings = load_settings()
+    entry = dataset(options.dataset, options.line, settings.catalog_files)
+    readings = read_readings(options.file, entry)
+    shelf, name = Shelf(Tracker(settings)), f"{options.line}-{options.dataset}"
+    reference = int(options.model) if options.model.isdigit() else options.model
+    if reference == "champion":
+        shelf.champion(name)
+    detector = Detector.load(shelf.detector_folder(name, reference))
+    columns = {str(column): readings[column].to_numpy() for column in readings}
+    try:
+        with tqdm(desc="scoring", unit=" windows", unit_scale=True, disable=None) as bar:
+            scores = detector.score_table(columns, progress=bar.update)
+    except DetectorError as error:
+        msg = f"{options.file}: {error}"
+        raise DetectorError(msg) from error
+    keep = [column for column in (entry.columns.unit, entry.columns.time) if column in readings]
+    scored = (
+        readings[keep]
+        .iloc[scores.row]
+        .assign(
+            row=scores.row + 1, score=scores.score, alarm=scores.alarm, threshold=detector.description.threshold.value
+        )
+    )
+    out: Path = options.out or options.file.with_name(f"{options.file.stem}.scores.csv")
+    if out.suffix.lower() in (".parquet", ".pq"):
+        buffer = io.BytesIO()
+        scored.to_parquet(buffer, index=False)
+        write_bytes(out, buffer.getvalue())
+    else:
+        write_bytes(out, scored.to_csv(index=False).encode())
+    if scores.short_units:
+        short = f"{len(scores.short_units)} units have fewer than {detector.description.window} rows and no score"
+        print(f"{short}: {', '.join(scores.short_units[:10])}", file=sys.stderr)
+    print(f"{out}: {len(scored):,} windows, {int(scored['alarm'].sum()):,} alarms")
+    return 0
+
+
+def _demo(_options: argparse.Namespace) -> int:
+    settings = load_settings()
+    print("Training a detector for sample_turbofan: generated engines, two fault modes, six operating regimes.\n")
+    _train("timeseries", "sample_turbofan", {}, settings)
+    print("\nSee every stage with its pictures: make ui, then open http://127.0.0.1:3000 and choose Assets.")
+    return 0
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from vae_pipeline.defs.execute import open_instance
+
+    settings = load_settings()
+    open_instance(settings)
+    os.environ["VAE_PIPELINE_HOME"] = str(settings.home)
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "vae_pipeline.definitions"]
+    os.execv(sys.executable, [*command, "--host", options.host, "--port", str(options.port)])  # noqa: S606
+
+
+if __name__ == "__main__":
+    sys.exit(main())

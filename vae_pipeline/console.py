@@ -1,0 +1,61 @@
+"""What the command line prints."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+__all__ = ["StageLog", "detector_table", "grid"]
+
+
+def grid(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned columns; the first row is underlined."""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "  ".join("─" * width for width in widths), *lines[1:]])
+
+
+def detector_table(metrics: Mapping[str, float]) -> str:
+    """The detector beside its baselines, best PR-AUC first, from flat metrics as the registry keeps them."""
+    found: dict[str, dict[str, float]] = {}
+    for name, value in metrics.items():
+        if name.startswith("baseline_") and "_test_" in name:
+            baseline, _, figure = name.removeprefix("baseline_").partition("_test_")
+            found.setdefault(baseline.replace("_", " "), {})[figure] = value
+        elif name.startswith("test_"):
+            found.setdefault("VAE", {})[name.removeprefix("test_")] = value
+
+    def cell(figures: Mapping[str, float], name: str) -> str:
+        return f"{figures[name]:.3f}" if name in figures else "–"
+
+    def interval(figures: Mapping[str, float], name: str) -> str:
+        low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
+        return "" if low is None or high is None else f"{low:.3f} – {high:.3f}"
+
+    ranked = sorted(found.items(), key=lambda item: -item[1].get("pr_auc", -1.0))
+    rows = [["detector", "ROC-AUC", "PR-AUC", "95 % interval", "F1", "best F1"]]
+    for name, figures in ranked:
+        shown = [cell(figures, figure) for figure in ("roc_auc", "pr_auc")]
+        rows.append([name, *shown, interval(figures, "pr_auc"), cell(figures, "f1"), cell(figures, "best_f1")])
+    return grid(rows)
+
+
+class StageLog:
+    """Tells stages as they go: a line when one begins, its remarks, and how long it took."""
+
+    def __init__(self, stages: Sequence[str], *, detailed: bool = True) -> None:
+        """Tell the stages in this order; without ``detailed`` remarks are left out."""
+        self._stages = list(stages)
+        self._detailed = detailed
+        self._began = time.perf_counter()
+
+    def __call__(self, stage: str, text: str) -> None:
+        """A line about a stage."""
+        if text in ("done", "unchanged"):
+            now = time.perf_counter()
+            number = self._stages.index(stage) + 1 if stage in self._stages else 0
+            took = f"{now - self._began:6.1f} s"
+            print(f"[{number}/{len(self._stages)}] {stage:<11} {took}  {'' if text == 'done' else text}".rstrip())
+            self._began = now
+        elif self._detailed:
+            print(f"      {text}")
+        sys.stdout.flush()
