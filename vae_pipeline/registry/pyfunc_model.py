@@ -17,8 +17,8 @@ class DetectorModel(mlflow.pyfunc.PythonModel):
         """Load the detector folder, an artifact of the model."""
         self.detector = Detector.load(Path(context.artifacts["detector"]))
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Scores and alarms.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def,override]  # noqa: ANN001, ANN201
+        """Scores and alarms, a DataFrame; without type hints, since MLflow would enforce them on every input.
 
         Args:
             context: not used; the detector is loaded already.

@@ -1,5 +1,6 @@
 """MLflow runs that always end: also after a failure, and after a process that was killed."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -56,9 +57,12 @@ class Tracker:
             RegistryError: the server cannot be reached or its database cannot be opened.
         """
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # the database's migrations report every step
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         import mlflow
+
+        for name in ("mlflow.store.db.utils", "mlflow.tracking._model_registry.fluent", "mlflow.utils.environment"):
+            # each step of a migration, each version on standard error: the stages tell what matters
+            logging.getLogger(name).setLevel(logging.ERROR)
 
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
