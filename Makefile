@@ -57,7 +57,7 @@ bench: install ## measure throughput on this machine
 	@$(BIN)/python -m benchmarks.throughput
 
 benchmarks-table: install ## measure accuracy beside the baselines, write the table in docs/benchmarks.md
-	@$(BIN)/python -m benchmarks.table
+	@$(BIN)/python -m benchmarks.peers FD001 FD002 --write
 
 clean: ## remove .venv and caches; what was trained stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage coverage.xml htmlcov dist build

@@ -16,7 +16,7 @@ STAGE_CODE_VERSIONS: dict[str, str] = {
     "raw": "1",
     "validated": "1",
     "features": "1",
-    "trained": "1",
+    "trained": "2",
     "calibrated": "1",
     "evaluated": "1",
     "registered": "1",

@@ -4,9 +4,12 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
+
+from pydantic import ValidationError
 
 from vae_pipeline.errors import DetectorError, SettingError, VaePipelineError
 from vae_pipeline.records import Calibration, Line, Training
@@ -29,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; gives the exit status: 0 well, 1 an error told in one sentence, 2 wrong usage."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    if not sys.warnoptions:  # the variable reaches only processes that begin later
+        warnings.simplefilter("ignore")
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
@@ -98,10 +103,11 @@ def _train(line: Line, name: str, config: dict[str, Any], settings: Settings) ->
     from vae_pipeline.registry.tracking import Tracker
 
     dataset(name, line, settings.catalog_files)
-    instance = open_instance(settings)
+    instance, tracker = open_instance(settings), Tracker(settings)
+    tracker.end_orphans(line)  # and a server that does not answer is told before the work, not after it
     found = run_partition(line, name, config, instance, StageLog(list(STAGE_CODE_VERSIONS)))
     version = found["registered"]["version"]
-    metrics = Shelf(Tracker(settings)).version(f"{line}-{name}", int(version)).metrics
+    metrics = Shelf(tracker).version(f"{line}-{name}", int(version)).metrics
     calibrated, evaluated = found["calibrated"], found["evaluated"]
     print()
     print(detector_table(metrics) if "test_pr_auc" in metrics else f"{line}-{name}: test part without both labels")
@@ -119,7 +125,11 @@ def _train(line: Line, name: str, config: dict[str, Any], settings: Settings) ->
 
 
 def _stage_config(settings: Sequence[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` options as run config of the stages they belong to."""
+    """``NAME=VALUE`` options as run config of the stages they belong to.
+
+    Raises:
+        SettingError: a name is unknown or a value not allowed, told before any stage begins.
+    """
     config: dict[str, Any] = {}
     for item in settings:
         name, given, value = item.partition("=")
@@ -127,8 +137,13 @@ def _stage_config(settings: Sequence[str]) -> dict[str, Any]:
         if not given or (stage == "calibrated" and name not in Calibration.model_fields):
             msg = f"--set {item}: write NAME=VALUE with a name of: {_SETTABLE}"
             raise SettingError(msg)
-        field = (Training if stage == "trained" else Calibration).model_fields[name]
-        config.setdefault(stage, {"config": {}})["config"][name] = _value(value, field.annotation)
+        record = Training if stage == "trained" else Calibration
+        try:
+            known = record.model_validate({name: _value(value, record.model_fields[name].annotation)})
+        except ValidationError as error:
+            msg = f"--set {item}: {error.errors()[0]['msg']}"
+            raise SettingError(msg) from error
+        config.setdefault(stage, {"config": {}})["config"][name] = known.model_dump(mode="json")[name]
     return config
 
 
@@ -140,7 +155,7 @@ def _value(text: str, annotation: Any) -> Any:
         number = json.loads(text)
     except json.JSONDecodeError:
         return text
-    return float(number) if annotation is float else number
+    return float(number) if annotation is float and isinstance(number, int) else number
 
 
 def _datasets(_options: argparse.Namespace) -> int:

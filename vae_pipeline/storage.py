@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +21,14 @@ from pydantic import BaseModel
 from upath import UPath
 
 from vae_pipeline.errors import SettingError, StorageError
+from vae_pipeline.processes import is_gone, this_process
 from vae_pipeline.settings import Settings
 
-__all__ = ["MANIFEST", "Storage", "fingerprint", "open_storage", "told", "write_bytes", "write_json"]
+__all__ = ["MANIFEST", "Storage", "fingerprint", "open_storage", "told", "work_folder", "write_bytes", "write_json"]
 
 MANIFEST = "manifest.json"
+_WORK = ".work-"
+_FORGOTTEN_AFTER = 7 * 86400  # seconds; a run on another machine may take days
 
 
 def fingerprint(*parts: Any) -> str:
@@ -40,21 +44,21 @@ def fingerprint(*parts: Any) -> str:
 
 
 @contextmanager
-def told(path: object) -> Iterator[None]:
-    """Turn the operating system's refusal into one sentence that names the path and what to do."""
+def told(path: object, setting: str = "VAE_PIPELINE_HOME") -> Iterator[None]:
+    """Turn the operating system's refusal into one sentence: the path, and what to do, such as with ``setting``."""
     try:
         yield
     except OSError as error:
         if _foreign(error, path):
             raise
         advice = {
-            errno.ENOSPC: "the disk is full: free space or set VAE_PIPELINE_HOME to another disk",
-            errno.EDQUOT: "the quota is used up: free space or set VAE_PIPELINE_HOME to another disk",
-            errno.EROFS: "the file system is read-only: set VAE_PIPELINE_HOME to a folder you can write",
-            errno.EACCES: "permission denied: set VAE_PIPELINE_HOME to a folder you can write",
-            errno.EPERM: "permission denied: set VAE_PIPELINE_HOME to a folder you can write",
-            errno.ENOTDIR: "a file stands where a folder is needed: set VAE_PIPELINE_HOME to a folder",
-            errno.EEXIST: "a file stands where a folder is needed: set VAE_PIPELINE_HOME to a folder",
+            errno.ENOSPC: f"the disk is full: free space or set {setting} to another disk",
+            errno.EDQUOT: f"the quota is used up: free space or set {setting} to another disk",
+            errno.EROFS: f"the file system is read-only: set {setting} to a folder you can write",
+            errno.EACCES: f"permission denied: set {setting} to a folder you can write",
+            errno.EPERM: f"permission denied: set {setting} to a folder you can write",
+            errno.ENOTDIR: f"a file stands where a folder is needed: set {setting} to a folder",
+            errno.EEXIST: f"a file stands where a folder is needed: set {setting} to a folder",
         }.get(error.errno or 0, error.strerror or str(error))
         msg = f"{getattr(error, 'filename', None) or path}: {advice}"
         raise StorageError(msg) from error
@@ -68,13 +72,36 @@ def _foreign(error: OSError, path: object) -> bool:
     return not (culprit.is_relative_to(own.parent) or own.is_relative_to(culprit))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+@contextmanager
+def work_folder(parent: Path) -> Iterator[Path]:
+    """A hidden folder in ``parent`` that is gone after the block; those that killed processes left go first."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f"{_WORK}*"):
+        if _forgotten(left):
+            shutil.rmtree(left, ignore_errors=True)
+    work = Path(tempfile.mkdtemp(dir=parent, prefix=f"{_WORK}{this_process()}:"))
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _forgotten(left: Path) -> bool:
+    if is_gone(left.name.removeprefix(_WORK).rpartition(":")[0]):
+        return True
+    try:
+        return time.time() - left.stat().st_mtime > _FORGOTTEN_AFTER
+    except FileNotFoundError:  # another run has cleared it away
+        return False
+
+
+def write_bytes(path: Path, content: bytes, setting: str = "VAE_PIPELINE_HOME") -> None:
     """Write a local file so that a reader sees the old content or the new, never a part.
 
     Raises:
-        StorageError: the folder cannot be written or the disk is full.
+        StorageError: the folder cannot be written or the disk is full; the message advises to change ``setting``.
     """
-    with told(path):
+    with told(path, setting):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -98,8 +125,12 @@ def write_json(path: Path, value: Any) -> None:
 class Storage:
     """A root, local or ``s3://``, of folders under keys such as ``timeseries/FD001/raw/0a1b``."""
 
-    def __init__(self, root: str, cache: Path) -> None:
-        """Use ``root``; ``cache`` (local) holds work in progress for S3 and copies of what was read from it."""
+    def __init__(self, root: str, cache: Path, setting: str = "VAE_PIPELINE_HOME") -> None:
+        """Use ``root``; ``cache`` (local) holds work in progress for S3 and copies of what was read from it.
+
+        ``setting`` is the variable that chose the root; messages advise to change it.
+        """
+        self._setting = setting
         try:
             self.root = UPath(root)
             _ = self.root.fs  # imports the client
@@ -125,7 +156,7 @@ class Storage:
             return Path((self.root / key).path)
         copy = self._cache / key
         if not (copy / MANIFEST).exists():
-            with told(copy), self._work_folder(copy.parent) as work:
+            with told(copy), work_folder(copy.parent) as work:
                 source = self.root / key
                 with self._reached():
                     found = [file for file in source.rglob("*") if file.is_file()]
@@ -146,7 +177,12 @@ class Storage:
         """
         self._require(key)
         with self._reached():
-            return json.loads((self.root / key / MANIFEST).read_text())
+            text = (self.root / key / MANIFEST).read_bytes()
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            msg = f"{self.root / key / MANIFEST}: damaged ({error}); delete {self.root / key} and run again"
+            raise StorageError(msg) from error
 
     @contextmanager
     def new_folder(self, key: str, manifest: dict[str, Any]) -> Iterator[Path]:
@@ -158,7 +194,8 @@ class Storage:
             StorageError: the root cannot be written or the disk is full.
         """
         target = Path((self.root / key).path) if self._local else self._cache / key
-        with told(target), self._work_folder(target.parent) as work:
+        setting = self._setting if self._local else "VAE_PIPELINE_HOME"
+        with told(target, setting), work_folder(target.parent) as work:
             yield work
             write_json(work / MANIFEST, manifest)
             if not self._local:
@@ -174,7 +211,7 @@ class Storage:
     def write_text(self, key: str, text: str) -> None:
         """Write a small file under ``key``; a reader sees the old content or the new."""
         if self._local:
-            write_bytes(Path((self.root / key).path), text.encode())
+            write_bytes(Path((self.root / key).path), text.encode(), self._setting)
         else:
             with self._reached():
                 (self.root / key).write_bytes(text.encode())
@@ -201,7 +238,7 @@ class Storage:
     def _reached(self) -> Iterator[None]:
         """Turn what the root's client raises, each has classes of its own, into one sentence that names the root."""
         if self._local:
-            with told(self.root.path):
+            with told(self.root.path, self._setting):
                 yield
             return
         try:
@@ -210,16 +247,6 @@ class Storage:
             reason = str(error) or type(error).__name__
             msg = f"{self.root}: {reason}; check VAE_PIPELINE_STORAGE, its credentials and the network"
             raise StorageError(msg) from error
-
-    @staticmethod
-    @contextmanager
-    def _work_folder(parent: Path) -> Iterator[Path]:
-        parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=parent, prefix=".work-"))
-        try:
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
 
     @staticmethod
     def _place(work: Path, target: Path) -> None:
@@ -238,4 +265,5 @@ class Storage:
 
 def open_storage(settings: Settings) -> Storage:
     """The storage that settings name."""
-    return Storage(settings.storage_root, settings.home / "cache")
+    setting = "VAE_PIPELINE_HOME" if settings.storage is None else "VAE_PIPELINE_STORAGE"
+    return Storage(settings.storage_root, settings.home / "cache", setting)

@@ -3,14 +3,17 @@
 import logging
 import os
 import shutil
+import sqlite3
+import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import dagster as dg
 
-from vae_pipeline.errors import VaePipelineError
+from vae_pipeline.errors import StorageError, VaePipelineError
 from vae_pipeline.processes import OWNER_TAG, is_gone, this_process
 from vae_pipeline.records import Line
 from vae_pipeline.settings import Settings
@@ -19,6 +22,13 @@ from vae_pipeline.storage import told
 __all__ = ["PipelineFailedError", "open_instance", "run_partition"]
 
 _FRAMEWORK = "Dependencies for step"
+_SHOWN = 3
+_UNFINISHED = (
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
 
 Tell = Callable[[str, str], None]
 """Called with a stage's name and a line about it."""
@@ -34,8 +44,13 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     Runs that a killed process of this machine left as started are reported as failed first.
 
     Raises:
-        StorageError: its folder cannot be made.
+        StorageError: its folder or databases cannot be made.
     """
+    with _records_told(Path(os.environ.get("DAGSTER_HOME") or settings.home / "dagster")):
+        return _opened(settings)
+
+
+def _opened(settings: Settings) -> dg.DagsterInstance:
     if "DAGSTER_HOME" not in os.environ:
         home = settings.home / "dagster"
         with told(home):
@@ -45,11 +60,45 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
                 shutil.copyfile(stated, home / "dagster.yaml")
         os.environ["DAGSTER_HOME"] = str(home)
     instance = dg.DagsterInstance.get()
-    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    for run in instance.get_runs(unfinished):
+    for run in instance.get_runs(dg.RunsFilter(statuses=list(_UNFINISHED))):
         if is_gone(run.tags.get(OWNER_TAG, "")):
             instance.report_run_failed(run, "its process was killed")
     return instance
+
+
+@contextmanager
+def _records_told(home: object) -> Iterator[None]:
+    """Turn what Dagster's databases raise, on a full disk for one, into one sentence that names their folder."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with told(home):
+            yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise StorageError(_unrecorded(home, str(error))) from error
+
+
+def _unrecorded(home: object, error: str) -> str:
+    reason = error.splitlines()[0].rpartition(") ")[2].rpartition("Error: ")[2]
+    return f"{home}: the run cannot be recorded ({reason}); free space, or set VAE_PIPELINE_HOME to another folder"
+
+
+class _Quiet:
+    """Standard error without what Dagster and MLflow print beside the errors they raise and the steps they tell."""
+
+    _NOISE = ("Exception while writing logger call", "Successfully registered", "Registered model", "Created version")
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._dropped = False
+
+    def write(self, text: str) -> int:
+        end_of_dropped = self._dropped and text == "\n"
+        self._dropped = text.startswith(self._NOISE)
+        return len(text) if self._dropped or end_of_dropped else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def run_partition(
@@ -65,23 +114,28 @@ def run_partition(
         tell: called as the run goes on.
 
     Raises:
-        PipelineFailedError: a stage failed, or a blocking check did.
+        PipelineFailedError: a stage failed, a blocking check did, or the config has an unknown or wrong entry.
     """
     from vae_pipeline.definitions import defs
 
     job = defs().resolve_job_def(line)
     run_id = str(uuid.uuid4())
     failures: list[str] = []
+    unfit: list[str] = []
     found: dict[str, dict[str, Any]] = {}
 
     def listen(entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
         stage = (entry.step_key or "").removeprefix(f"{line}__")
         if event is None:
-            if entry.level >= logging.INFO and stage and not entry.user_message.startswith(_FRAMEWORK):
+            if int(entry.level) >= logging.INFO and stage and not entry.user_message.startswith(_FRAMEWORK):
                 tell(stage, entry.user_message)
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            check = event.asset_check_evaluation_data
+            if check.blocking and not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+                unfit.append(f"{check.check_name} fails in {check.description}")
         elif event.event_type == dg.DagsterEventType.STEP_FAILURE:
-            failures.append(_sentence(event))
+            failures.append(_unfit(dataset, unfit) if unfit else _sentence(event, instance.root_directory))
         elif event.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY:
             tell(stage, "failed, trying again")
         elif event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION:
@@ -91,27 +145,48 @@ def run_partition(
             tell(stage, "unchanged" if values.get("reused") else "done")
 
     instance.add_event_listener(run_id, listen)
-    result = job.execute_in_process(
-        instance=instance,
-        run_id=run_id,
-        partition_key=dataset,
-        run_config={
-            "ops": {f"{line}__{stage}": value for stage, value in config.items()},
-            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-        },
-        tags={OWNER_TAG: this_process()},
-        raise_on_error=False,
-    )
+    try:
+        with _records_told(instance.root_directory), redirect_stderr(cast("TextIO", _Quiet(sys.stderr))):
+            result = job.execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                partition_key=dataset,
+                run_config={
+                    "ops": {f"{line}__{stage}": value for stage, value in config.items()},
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+                tags={OWNER_TAG: this_process()},
+                raise_on_error=False,
+            )
+    except dg.DagsterInvalidConfigError as error:
+        raise PipelineFailedError(_config_sentence(error, line)) from error
     if not result.success:
         raise PipelineFailedError(failures[0] if failures else f"the run {result.run_id} failed")
     return found
 
 
-def _sentence(event: dg.DagsterEvent) -> str:
+def _unfit(dataset: str, checks: list[str]) -> str:
+    """What blocking checks found, as one sentence; the report has the rest."""
+    more = f"; and {len(checks) - _SHOWN} more" if len(checks) > _SHOWN else ""
+    told = "; ".join(checks[:_SHOWN])
+    return f"dataset {dataset!r} is not fit to use: {told}{more}; correct the data or its catalogue entry"
+
+
+def _config_sentence(error: dg.DagsterInvalidConfigError, line: str) -> str:
+    """The first complaint without the schema behind it, its place as ``trained:config:epochs``."""
+    text = error.errors[0].message.partition(" Expected: ")[0]
+    return " ".join(text.replace(f"root:ops:{line}__", "").split())
+
+
+def _sentence(event: dg.DagsterEvent, home: str) -> str:
     data = event.step_failure_data
     if data.user_failure_data and data.user_failure_data.description:
         return data.user_failure_data.description
     error = data.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return error.message.strip() if error else "a stage failed without an error"
+    if error is not None and error.cls_name == "OperationalError":  # MLflow's are told by the registry
+        return _unrecorded(home, error.message)
+    if error is None:
+        return f"the stage {event.step_key} failed without an error"
+    return f"the stage {event.step_key} failed: {' '.join(error.message.split())}"

@@ -33,7 +33,6 @@ def line_definitions(line: Line) -> dg.Definitions:
     job = dg.define_asset_job(
         line,
         selection=dg.AssetSelection.groups(line),
-        partitions_def=partitions,
         description="From raw data to the champion, for one dataset, in one process.",
         executor_def=dg.in_process_executor,
     )
@@ -45,7 +44,7 @@ def line_definitions(line: Line) -> dg.Definitions:
         description="Sunday 3:00: run every dataset that has a champion again; what did not change is not made anew.",
         default_status=dg.DefaultScheduleStatus.STOPPED,
     )
-    def retrain_weekly(context: dg.ScheduleEvaluationContext) -> dg.SensorResult | dg.SkipReason | list[dg.RunRequest]:
+    def retrain_weekly(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
         promoted = context.instance.get_materialized_partitions(dg.AssetKey([line, "promoted"]))
         known = sorted(promoted & set(partitions.get_partition_keys()))
         if not known:

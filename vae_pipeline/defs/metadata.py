@@ -1,7 +1,7 @@
 """What a person wants to see of a stage: facts, pictures, links."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def picture(path: Path) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![{path.stem}](data:image/png;base64,{encoded})")
 
 
-def table(rows: list[Mapping[str, Any]]) -> dg.MetadataValue:
+def table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue:
     """Rows as a Markdown table; numbers with four digits."""
     if not rows:
         return dg.MetadataValue.md("none")

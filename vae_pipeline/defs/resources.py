@@ -53,7 +53,7 @@ class MlflowResource(dg.ConfigurableResource):
         """An MLflow run named after asset and partition, tagged with the Dagster run."""
         line, stage = context.asset_key.path[0], context.asset_key.path[-1]
         tags = {
-            "dagster/run_id": context.run_id,
+            "dagster/run_id": context.run.run_id,
             "dagster/asset_key": context.asset_key.to_user_string(),
             "dagster/partition": context.partition_key,
         }

@@ -130,9 +130,10 @@ def _compared(
         known = labels >= 0
         parts, positive, criterion = parts[known], labels[known] == 1, "labels"
     else:
-        faulty = _faulty_parts(session, scorer, windows.subset(np.flatnonzero(labels != 1)))
-        positive = np.arange(len(parts) + len(faulty)) >= len(parts)
-        parts, criterion = np.concatenate([parts, faulty]), "synthetic faults"
+        normal = np.flatnonzero(labels != 1)
+        faulty = _faulty_parts(session, scorer, windows.subset(normal))
+        positive = np.arange(len(normal) + len(faulty)) >= len(normal)
+        parts, criterion = np.concatenate([parts[normal], faulty]), "synthetic faults"
     figures = []
     for form in FORMS:
         scores = _with_form(scorer, form).combine(parts)

@@ -5,13 +5,13 @@ services all load this one class, so that their scores agree by construction. It
 """
 
 import shutil
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from vae_pipeline.calibration.scorers import Observation, WindowScorer
 from vae_pipeline.detector.description import FORMAT, DetectorDescription
@@ -22,6 +22,9 @@ from vae_pipeline.features.windows import Windows
 from vae_pipeline.storage import write_json
 
 __all__ = ["Detector", "TableScores", "WindowScores"]
+
+BLOCK = 16_384
+"""Rows of a table that are scaled at a time."""
 
 Progress = Callable[[int], None]
 """Called with the number of windows just scored."""
@@ -93,7 +96,7 @@ class Detector:
                 arrays = {name: stored[name] for name in stored.files}
             scaler = RegimeScaler.from_arrays(_under("scaler.", arrays))
             scorer = WindowScorer.from_arrays(_under("scorer.", arrays), description.late, description.form)
-        except (OSError, KeyError, ValueError, ValidationError) as error:
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             msg = f"{path}: cannot be used as part of a detector: {error}"
             raise DetectorError(msg) from error
         if description.format != FORMAT:
@@ -152,7 +155,7 @@ class Detector:
         n, _, time = windows.shape
         raw = windows.astype(np.float64).transpose(0, 2, 1)
         n_sensors = len(self.description.sensors)
-        flat = raw.reshape(n * time, -1)
+        flat = raw.reshape(n * time, expected[0])
         scaled = self.scaler.transform(flat[:, :n_sensors], flat[:, n_sensors:])
         if not np.isfinite(scaled).all():
             scaled = np.concatenate([fill_gaps(rows) for rows in scaled.reshape(n, time, n_sensors)])
@@ -171,14 +174,13 @@ class Detector:
         Raises:
             DetectorError: a column is missing or not numeric; the message names it.
         """
-        sensors = self._matrix(columns, self.description.sensors)
-        settings = self._matrix(columns, self.description.settings)
-        n_rows = len(sensors)
+        inputs = self._inputs(columns)
+        n_rows = len(next(iter(inputs.values()), ()))
         units, names = self._units(columns, n_rows)
-        times = self._optional(columns, self.description.time_column, "time")
+        times = self._times(columns)
         order = np.lexsort((np.arange(n_rows) if times is None else times, units))
         bounds = np.flatnonzero(np.diff(units[order], prepend=-1, append=-1))
-        scaled = self.scaler.transform(sensors[order], settings[order])
+        scaled = self._scaled(inputs, order)
         length = self.description.window
         starts, short = [], []
         for start, stop in pairwise(bounds.tolist()):
@@ -191,21 +193,38 @@ class Detector:
         result = self.score_scaled(windows, progress)
         return TableScores(result.score, result.alarm, order[windows.ends], tuple(short))
 
-    def _matrix(self, columns: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray:
+    def _inputs(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The columns the detector reads, in order, as numbers; nothing is copied that is float64 already."""
+        names = self.description.inputs
         missing = [name for name in names if name not in columns]
         if missing:
-            inputs = ", ".join(self.description.inputs)
-            msg = f"column {missing[0]!r} is missing; {self.description.name} reads {inputs}"
+            msg = f"column {missing[0]!r} is missing; {self.description.name} reads {', '.join(names)}"
             raise DetectorError(msg)
         n_rows = len(next(iter(columns.values()))) if columns else 0
-        matrix = np.empty((n_rows, len(names)))
-        for index, name in enumerate(names):
+        found = {}
+        for name in names:
             try:
-                matrix[:, index] = np.asarray(columns[name], dtype=np.float64)
+                column = np.asarray(columns[name])
+                found[name] = column if column.dtype.kind in "fiub" else column.astype(np.float64)
             except (TypeError, ValueError) as error:
                 msg = f"column {name!r} is not numeric: {error}"
                 raise DetectorError(msg) from error
-        return matrix
+            if found[name].shape != (n_rows,):
+                msg = f"column {name!r} has shape {found[name].shape}, not ({n_rows},) as the first column"
+                raise DetectorError(msg)
+        return found
+
+    def _scaled(self, inputs: Mapping[str, np.ndarray], order: np.ndarray) -> np.ndarray:
+        """Scaled rows in the given order, float32, block by block so that the table is not held again as float64."""
+        scaled = np.empty((len(order), len(self.description.sensors)), dtype=np.float32)
+        for first in range(0, len(order), BLOCK):
+            rows = order[first : first + BLOCK]
+            block = np.empty((len(rows), len(inputs)))
+            for index, column in enumerate(inputs.values()):
+                block[:, index] = column[rows]
+            sensors, settings = np.split(block, [scaled.shape[1]], axis=1)
+            scaled[first : first + BLOCK] = self.scaler.transform(sensors, settings)
+        return scaled
 
     def _units(self, columns: Mapping[str, np.ndarray], n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         """A code for every row, in order of first appearance, and the names behind the codes."""
@@ -216,6 +235,16 @@ class Detector:
         rank = np.empty(len(names), np.int64)
         rank[np.argsort(first)] = np.arange(len(names))
         return rank[codes], names[np.argsort(first)]
+
+    def _times(self, columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """Something rows can be sorted by: numbers written as text are numbers, since as text 10 comes before 9."""
+        given = self._optional(columns, self.description.time_column, "time")
+        if given is None or given.dtype.kind not in "OSU":
+            return given
+        try:
+            return given.astype(np.float64)
+        except (TypeError, ValueError):
+            return given.astype(str)
 
     @staticmethod
     def _optional(columns: Mapping[str, np.ndarray], stated: str | None, canonical: str) -> np.ndarray | None:

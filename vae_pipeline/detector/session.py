@@ -14,7 +14,7 @@ from vae_pipeline.features.windows import Windows
 
 __all__ = ["BATCH", "NetworkSession"]
 
-BATCH = 512
+BATCH = 256
 """Windows a call; see docs/benchmarks.md for the measurement behind it."""
 
 

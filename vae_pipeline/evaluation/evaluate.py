@@ -78,7 +78,8 @@ def evaluate(
     baselines = {name: _ranked(scored.with_score(scores)) for name, scores in baseline_scores.items()}
     evaluation = Evaluation(metrics=metrics, baselines=baselines, cannot=tuple(cannot(scored)))
     tell("drawing figures")
-    for name, picture in _pictures(scored, baseline_scores, evaluation, threshold.value, history).items():
+    pictures = _pictures(scored, baseline_scores, evaluation, threshold.value, history, features.unit_names)
+    for name, picture in pictures.items():
         write_bytes(folder / "figures" / f"{name}.png", picture)
     np.savez(
         folder / "scores.npz",
@@ -139,9 +140,10 @@ def _pictures(
     evaluation: Evaluation,
     threshold: float,
     history: Sequence[Mapping[str, float]],
+    names: Sequence[str],
 ) -> dict[str, bytes]:
     return {
-        "life": figures.life_figure(scored, threshold),
+        "life": figures.life_figure(scored, threshold, names=names),
         "precision_recall": figures.precision_recall_figure(scored, baseline_scores),
         "roc": figures.roc_figure(scored, baseline_scores),
         "comparison": figures.comparison_figure({"VAE": evaluation.metrics, **evaluation.baselines}),

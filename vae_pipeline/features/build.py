@@ -1,6 +1,9 @@
 """Canonical tables to a features folder: split, label, scale, describe."""
 
 import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ __all__ = ["build"]
 _PARTS: tuple[Part, ...] = ("fit", "calibrate", "test")
 _STATISTICS_PER_PART = 4000
 _STATISTICS_CHUNK = 500
+_BLOCK = 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +37,7 @@ class _Table:
     """A raw table in unit order, by time within a unit.
 
     ``units`` are (name, start, stop); arrays have one entry a row, ``sensors`` and ``settings`` one column a name.
+    Those two are memory-mapped, so that memory does not grow with the number of columns.
     """
 
     units: list[tuple[str, int, int]]
@@ -67,9 +72,9 @@ def build(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
             message names the setting to change.
     """
     sensors, settings = _columns(dataset, raw)
-    train = _read(raw / "train.parquet", dataset, sensors, settings, training=True)
+    train = _read(raw / "train.parquet", dataset, sensors, settings, folder, training=True)
     test_file = raw / "test.parquet"
-    test = _read(test_file, dataset, sensors, settings, training=False) if test_file.exists() else None
+    test = _read(test_file, dataset, sensors, settings, folder, training=False) if test_file.exists() else None
     length = dataset.window.length
 
     segments = split_table(train.units, dataset.split, test is not None, length)
@@ -82,20 +87,13 @@ def build(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
         ]
         tables.append(test)
 
-    scaler, constant = _fit_scaler(dataset, train, segments, sensors)
+    scaler, constant = _fit_scaler(dataset, train, segments, sensors, folder)
     filled = _write_rows(folder / "rows.npy", tables, scaler)
-    unit = np.full(sum(len(table.time) for table in tables), -1, dtype=np.int32)
-    for code, segment in enumerate(segments):
-        unit[segment.start : segment.stop] = code
-    np.savez(
-        folder / "rows.npz",
-        unit=unit,
-        time=np.concatenate([table.time for table in tables]),
-        label=np.concatenate([table.label for table in tables]),
-        remaining_life=np.concatenate([table.remaining_life for table in tables]),
-        healthy=np.concatenate([table.healthy for table in tables]),
-        file_row=np.concatenate([table.file_row for table in tables]),
-    )
+    rows = sum(len(table.time) for table in tables)
+    _write_row_arrays(folder / "rows.npz", tables, segments)
+    every_unit = [unit for table in tables for unit in table.units]
+    longest = max(train.units, key=lambda unit: unit[2] - unit[1])
+    del tables, train, test  # what follows reads what was written
     np.savez(folder / "scaling.npz", allow_pickle=False, **scaler.to_arrays())
     write_json(
         folder / "features.json",
@@ -108,11 +106,10 @@ def build(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
     )
 
     features = FeatureSet.open(folder)
-    _require_windows(dataset, features, train)
+    _require_windows(dataset, features, longest)
     _write_statistics(features)
-    every_unit = [unit for table in tables for unit in table.units]
     facts: dict[str, Any] = {
-        "rows": len(unit),
+        "rows": rows,
         "units": len(every_unit),
         "healthy_fit_windows": len(features.windows("fit", healthy_only=True)),
         "short_units": [name for name, start, stop in every_unit if stop - start < length],
@@ -149,7 +146,9 @@ def _columns(dataset: Dataset, raw: Path) -> tuple[list[str], list[str]]:
     return sensors, list(dataset.columns.settings if settings is None else settings)
 
 
-def _read(file: Path, dataset: Dataset, sensors: list[str], settings: list[str], *, training: bool) -> _Table:
+def _read(
+    file: Path, dataset: Dataset, sensors: list[str], settings: list[str], scratch: Path, *, training: bool
+) -> _Table:
     """The table with its rows grouped by unit in order of first appearance and sorted by time within."""
     try:
         table = pq.ParquetFile(file)
@@ -163,35 +162,36 @@ def _read(file: Path, dataset: Dataset, sensors: list[str], settings: list[str],
             msg = f"{file}: no column {missing[0]!r}; correct columns in the catalogue or the table"
             raise DataError(msg)
 
-        def column(name: str) -> pa.ChunkedArray:
-            return table.read(columns=[name]).column(0)
+        def floats(name: str) -> np.ndarray:
+            """A column, read batch by batch: Arrow's pool keeps what it once held."""
+            values, first = np.empty(table.metadata.num_rows), 0
+            for batch in table.iter_batches(batch_size=_BLOCK, columns=[name]):
+                values[first : first + len(batch)] = _floats(batch.column(0), file, name)
+                first += len(batch)
+            return values
 
-        encoded = pc.cast(column("unit"), pa.string()).combine_chunks().dictionary_encode(null_encoding="encode")
-        code = to_numpy(encoded.indices)
-        time, seconds = _time(column("time"), file)
+        names_of_units, code = _units(table)
+        time, seconds = _time(table.read(columns=["time"]).column(0), file)
         # lexsort is stable: rows of equal time keep the order of the file.
         order = np.lexsort((time, code))
-        counts = np.bincount(code, minlength=len(encoded.dictionary))
+        counts = np.bincount(code, minlength=len(names_of_units))
         stops = np.cumsum(counts)
         rows = len(code)
 
         def block(wanted: list[str]) -> np.ndarray:
-            """Columns one at a time, so that the file is never held twice."""
-            values = np.empty((rows, len(wanted)))
-            for index, name in enumerate(wanted):
-                values[:, index] = _floats(column(name), file, name)[order]
-            return values
+            return _mapped((floats(name)[order] for name in wanted), rows, len(wanted), scratch)
 
-        life = _floats(column("remaining_life"), file, "remaining_life")[order] if "remaining_life" in names else None
+        life = floats("remaining_life")[order] if "remaining_life" in names else None
         known = None
         if "label" in names:
-            values = _floats(column("label"), file, "label")[order]
+            values = floats("label")[order]
             known = np.where(np.isnan(values), -1, values).astype(np.int8)
         label, healthy = row_labels(dataset.labels, rows=rows, training=training, remaining_life=life, label=known)
+        pa.default_memory_pool().release_unused()
         return _Table(
             units=[
                 (str(name), int(stop - count), int(stop))
-                for name, count, stop in zip(encoded.dictionary.to_pylist(), counts, stops, strict=True)
+                for name, count, stop in zip(names_of_units, counts, stops, strict=True)
             ],
             time=seconds[order],
             sensors=block(sensors),
@@ -201,6 +201,34 @@ def _read(file: Path, dataset: Dataset, sensors: list[str], settings: list[str],
             healthy=healthy,
             file_row=order.astype(np.int64),
         )
+
+
+def _units(table: pq.ParquetFile) -> tuple[list[str | None], np.ndarray]:
+    """Names of the units in order of first appearance, and each row's index into them, shape (n_rows,), int32.
+
+    Text takes several times the memory of the numbers beside it, so it is turned into codes batch by batch.
+    """
+    codes: dict[str | None, int] = {}
+    found = [np.empty(0, dtype=np.int32)]
+    for batch in table.iter_batches(batch_size=_BLOCK, columns=["unit"]):
+        encoded = pc.cast(batch.column(0), pa.string()).dictionary_encode(null_encoding="encode")
+        known = [codes.setdefault(name, len(codes)) for name in encoded.dictionary.to_pylist()]
+        found.append(np.array(known, dtype=np.int32)[to_numpy(encoded.indices)])
+    return list(codes), np.concatenate(found)
+
+
+def _mapped(columns: Iterable[np.ndarray], rows: int, count: int, scratch: Path) -> np.ndarray:
+    """Columns in a nameless file below ``scratch``, one at a time, mapped as shape (rows, count), float64.
+
+    Written and not assigned through the map: a full disk is then an error and not a crash.
+    """
+    if not rows or not count:
+        return np.empty((rows, count))
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        for column in columns:
+            file.write(np.ascontiguousarray(column, dtype=np.float64).data)
+        file.flush()
+        return np.memmap(file, dtype=np.float64, mode="r", shape=(count, rows)).T
 
 
 def _time(column: pa.ChunkedArray, file: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -218,10 +246,11 @@ def _time(column: pa.ChunkedArray, file: Path) -> tuple[np.ndarray, np.ndarray]:
     return values, values
 
 
-def _floats(column: pa.ChunkedArray, file: Path, name: str) -> np.ndarray:
+def _floats(column: pa.ChunkedArray | pa.Array, file: Path, name: str) -> np.ndarray:
     """The column as float64, null as NaN."""
     try:
-        return to_numpy(pc.cast(column, pa.float64()).combine_chunks())
+        values = pc.cast(column, pa.float64())
+        return to_numpy(values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values)
     except pa.ArrowException as error:
         msg = f"{file}: column {name!r} holds no numbers ({error}); correct columns in the catalogue"
         raise DataError(msg) from error
@@ -235,7 +264,7 @@ def _withdraw_test_rows(train: _Table, segments: list[Segment]) -> None:
 
 
 def _fit_scaler(
-    dataset: Dataset, train: _Table, segments: list[Segment], sensors: list[str]
+    dataset: Dataset, train: _Table, segments: list[Segment], sensors: list[str], scratch: Path
 ) -> tuple[RegimeScaler, list[str]]:
     """The scaler of the healthy fit rows, and the sensors that are constant over them."""
     fit = np.zeros(len(train.time), dtype=bool)
@@ -252,39 +281,75 @@ def _fit_scaler(
         )
         msg = f"{dataset.name}: no row of the fit part is healthy: {advice}"
         raise DataError(msg)
-    values = train.sensors[fit]
-    finite = np.isfinite(values)
-    least = np.where(finite, values, np.inf).min(axis=0)
-    most = np.where(finite, values, -np.inf).max(axis=0)
-    constant = [name for name, still in zip(sensors, least >= most, strict=True) if still]
+    count = int(fit.sum())
+    values = _mapped((column[fit] for column in train.sensors.T), count, len(sensors), scratch)
+    settings = _mapped((column[fit] for column in train.settings.T), count, train.settings.shape[1], scratch)
+    constant = [name for name, column in zip(sensors, values.T, strict=True) if _is_constant(column)]
     if len(constant) == len(sensors):
         msg = (
             f"{dataset.name}: every sensor is constant over the healthy rows of the fit part, so there is nothing to "
             f"learn; name varying columns in columns.sensors"
         )
         raise DataError(msg)
-    return RegimeScaler.fit(values, train.settings[fit], dataset.regimes, seed=dataset.split.seed), constant
+    return RegimeScaler.fit(values, settings, dataset.regimes, seed=dataset.split.seed), constant
+
+
+def _is_constant(column: np.ndarray) -> bool:
+    finite = column[np.isfinite(column)]
+    return len(finite) == 0 or bool(finite.min() >= finite.max())
 
 
 def _write_rows(file: Path, tables: list[_Table], scaler: RegimeScaler) -> int:
-    """Scale unit by unit into a memory-mapped array; returns how many missing values were filled."""
+    """Scale block by block into an ``.npy`` file; returns how many missing values were filled."""
     rows = sum(len(table.time) for table in tables)
-    target = np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=(rows, scaler.mean.shape[1]))
-    filled = offset = 0
-    for table in tables:
-        for _, start, stop in table.units:
-            scaled = scaler.transform(table.sensors[start:stop], table.settings[start:stop])
-            filled += int(np.isnan(scaled).sum())
-            target[offset + start : offset + stop] = fill_gaps(scaled)
-        offset += len(table.time)
-    target.flush()
+    filled = 0
+    with file.open("wb") as target:
+        np.lib.format.write_array_header_1_0(
+            target, {"descr": "<f4", "fortran_order": False, "shape": (rows, scaler.mean.shape[1])}
+        )
+        for table in tables:
+            for _, start, stop in table.units:  # these follow each other without gaps
+                before = np.empty((0, scaler.mean.shape[1]), dtype=np.float32)
+                for first in range(start, stop, _BLOCK):
+                    block = slice(first, min(first + _BLOCK, stop))
+                    scaled = scaler.transform(table.sensors[block], table.settings[block])
+                    filled += int(np.isnan(scaled).sum())
+                    scaled = fill_gaps(np.concatenate([before, scaled]))[len(before) :]
+                    target.write(np.ascontiguousarray(scaled, dtype="<f4").data)
+                    before = scaled[-1:]
     return filled
 
 
-def _require_windows(dataset: Dataset, features: FeatureSet, train: _Table) -> None:
+def _write_row_arrays(file: Path, tables: list[_Table], segments: list[Segment]) -> None:
+    """What is known of each row, as ``np.savez`` would write it, but one array at a time."""
+
+    def unit() -> np.ndarray:
+        codes = np.full(sum(len(table.time) for table in tables), -1, dtype=np.int32)
+        for code, segment in enumerate(segments):
+            codes[segment.start : segment.stop] = code
+        return codes
+
+    def joined(pick: Callable[[_Table], np.ndarray]) -> Callable[[], np.ndarray]:
+        return lambda: np.concatenate([pick(table) for table in tables])
+
+    arrays: dict[str, Callable[[], np.ndarray]] = {
+        "unit": unit,
+        "time": joined(lambda table: table.time),
+        "label": joined(lambda table: table.label),
+        "remaining_life": joined(lambda table: table.remaining_life),
+        "healthy": joined(lambda table: table.healthy),
+        "file_row": joined(lambda table: table.file_row),
+    }
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, made in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, made(), allow_pickle=False)
+
+
+def _require_windows(dataset: Dataset, features: FeatureSet, longest: tuple[str, int, int]) -> None:
     """Refuse a dataset whose units or healthy stretches are too short for the window."""
     length = dataset.window.length
-    name, start, stop = max(train.units, key=lambda unit: unit[2] - unit[1])
+    name, start, stop = longest
     parts: tuple[Part, ...] = ("fit", "calibrate")
     for part in parts:
         if len(features.windows(part)) == 0:

@@ -1,6 +1,7 @@
 """A features folder, opened: windows of a part and what is known of each."""
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +71,7 @@ class FeatureSet:
                 scaler = RegimeScaler.from_arrays(dict(arrays))
             segments = tuple(Segment(**unit) for unit in about["units"])
             window = about["window"]
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             msg = f"{folder}: no usable features folder ({error}); materialize the features again"
             raise DataError(msg) from error
         return cls(

@@ -13,6 +13,7 @@ __all__ = ["RegimeScaler", "fill_gaps"]
 _RESTARTS = 8
 _ITERATIONS = 40
 _SAMPLE = 20_000
+_BLOCK = 16_384
 _FLOOR = 1e-3
 _ROUNDING = 1e-9
 
@@ -61,15 +62,18 @@ class RegimeScaler:
         if len(sensors) == 0:
             msg = "scaling: there are no healthy rows to fit on; check labels and split"
             raise DataError(msg)
-        sensors = np.asarray(sensors, dtype=np.float64)
-        settings = np.asarray(settings, dtype=np.float64).reshape(len(sensors), -1)
+        # A column or a block of rows at a time: the arrays may be memory-mapped and larger than memory.
+        sensors = np.asanyarray(sensors, dtype=np.float64)
+        settings = np.asanyarray(settings, dtype=np.float64).reshape(len(sensors), -1)
         if regimes == 1:
             settings = settings[:, :0]
         setting_mean, setting_sd, _ = _moments(settings)
         setting_sd = np.where(setting_sd > _ROUNDING * np.abs(setting_mean), setting_sd, 1.0)
-        standard = (settings - setting_mean) / setting_sd
-        centres = _centres(standard[np.isfinite(standard).all(axis=1)], regimes, seed)
-        nearest = _nearest(standard, centres)
+        known = np.flatnonzero(np.isfinite(settings).all(axis=1))
+        if len(known) > _SAMPLE:
+            known = known[np.linspace(0, len(known) - 1, _SAMPLE).astype(np.int64)]
+        centres = _centres((settings[known] - setting_mean) / setting_sd, regimes, seed)
+        nearest = _nearest(settings, setting_mean, setting_sd, centres)
 
         overall_mean, overall_sd, _ = _moments(sensors)
         # A spread that rounding alone can make is none.
@@ -78,7 +82,7 @@ class RegimeScaler:
         mean = np.tile(overall_mean, (len(centres), 1))
         sd = np.tile(overall_sd, (len(centres), 1))
         for regime in range(len(centres)):
-            regime_mean, regime_sd, count = _moments(sensors[nearest == regime])
+            regime_mean, regime_sd, count = _moments(sensors, nearest == regime)
             mean[regime] = np.where(count > 0, regime_mean, overall_mean)
             # One row tells no spread: the overall one is the only one known. The floor is for constants alone,
             # because true spreads within a regime can be far under 1e-3 of the spread between regimes.
@@ -89,10 +93,10 @@ class RegimeScaler:
 
     def regime_of(self, settings: np.ndarray) -> np.ndarray:
         """The nearest regime of each row, shape (n,), int64; a missing setting is left out of the distance."""
-        settings = np.asarray(settings, dtype=np.float64)
         used = len(self.setting_mean)
-        standard = (settings[:, :used] - self.setting_mean) / self.setting_sd
-        return _nearest(standard, self.centres)
+        return _nearest(
+            np.asanyarray(settings, dtype=np.float64)[:, :used], self.setting_mean, self.setting_sd, self.centres
+        )
 
     def transform(self, sensors: np.ndarray, settings: np.ndarray) -> np.ndarray:
         """Scaled rows, shape (n, sensors), float32; NaN stays NaN (see ``fill_gaps``).
@@ -143,33 +147,42 @@ def fill_gaps(rows: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(filled), rows.dtype.type(0), filled)
 
 
-def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, sd and count of the finite values per column; a constant column has exactly its value and sd 0."""
+def _moments(values: np.ndarray, chosen: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, sd and count of the finite values per column, of the ``chosen`` rows (bool) or all of them."""
+    found = np.zeros((3, values.shape[1]))
+    for index in range(values.shape[1]):
+        column = np.asarray(values[:, index])
+        found[:, index] = _column_moments(column if chosen is None else column[chosen])
+    return found[0], found[1], found[2].astype(np.int64)
+
+
+def _column_moments(column: np.ndarray) -> tuple[float, float, int]:
+    """Mean, sd and count of the finite values; a constant has exactly its value and sd 0."""
+    values = column[np.isfinite(column)]
     if len(values) == 0:
-        return np.zeros(values.shape[1]), np.zeros(values.shape[1]), np.zeros(values.shape[1], dtype=np.int64)
-    finite = np.isfinite(values)
-    count = finite.sum(axis=0)
-    first = np.where(count > 0, values[finite.argmax(axis=0), np.arange(values.shape[1])], 0.0)
+        return 0.0, 0.0, 0
     # Deviations from a value of the column itself: a constant gives exact zeros, large offsets lose no digits.
-    deviation = np.where(finite, values - first, 0.0)
-    divisor = np.maximum(count, 1)
-    shift = deviation.sum(axis=0) / divisor
-    squares = np.where(finite, deviation - shift, 0.0) ** 2
-    return first + shift, np.sqrt(squares.sum(axis=0) / divisor), count
+    first = values[0]
+    values -= first
+    shift = values.mean()
+    values -= shift
+    return first + shift, np.sqrt(np.mean(values**2)), len(values)
 
 
-def _nearest(standard: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Index of the nearest centre per row; one distance column at a time keeps memory at (n, regimes)."""
-    distance = np.empty((len(standard), len(centres)))
-    for index, centre in enumerate(centres):
-        distance[:, index] = np.nansum((standard - centre) ** 2, axis=1)
-    return distance.argmin(axis=1)
+def _nearest(settings: np.ndarray, mean: np.ndarray, sd: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Index of the nearest centre per row, block by block; a missing setting is left out of the distance."""
+    nearest = np.empty(len(settings), dtype=np.int64)
+    for first in range(0, len(settings), _BLOCK):
+        standard = (np.asarray(settings[first : first + _BLOCK]) - mean) / sd
+        distance = np.empty((len(standard), len(centres)))
+        for index, centre in enumerate(centres):
+            distance[:, index] = np.nansum((standard - centre) ** 2, axis=1)
+        nearest[first : first + _BLOCK] = distance.argmin(axis=1)
+    return nearest
 
 
 def _centres(standard: np.ndarray, regimes: int, seed: int) -> np.ndarray:
     """K-means centres, best of several seeded restarts, in lexicographic order so that ties of naming cannot arise."""
-    if len(standard) > _SAMPLE:
-        standard = standard[np.linspace(0, len(standard) - 1, _SAMPLE).astype(np.int64)]
     distinct = np.unique(standard.round(9), axis=0) if standard.shape[1] else standard[:1]
     if len(distinct) == 0:
         return np.zeros((1, standard.shape[1]))

@@ -26,8 +26,10 @@ def halved_lengths(length: int, times: int) -> list[int]:
 
 
 def _normalised(channels: int) -> nn.Module:
-    # GroupNorm, not BatchNorm: a normal set may be small, and a score must not depend on its batch
-    return nn.GroupNorm(math.gcd(8, channels), channels)
+    # GroupNorm, not BatchNorm: a normal set may be small, and a score must not depend on its batch. Groups hold at
+    # least four channels: over a single value, as at the end of a short window, normalising would leave nothing.
+    groups = math.gcd(8, channels, max(1, channels // 4))
+    return nn.GroupNorm(groups, channels) if channels > 1 else nn.Identity()
 
 
 class ConvolutionEncoder(nn.Module):

@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -199,7 +200,7 @@ def load_network(folder: Path) -> TimeSeriesVAE:
         network = TimeSeriesVAE(shape)
         with np.load(folder / "weights.npz", allow_pickle=False) as weights:
             network.load_state_dict({key: torch.from_numpy(weights[key]) for key in weights.files})
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         msg = f"{folder}: holds no network that can be loaded: {error}"
         raise TrainingError(msg) from error
     return network.eval()

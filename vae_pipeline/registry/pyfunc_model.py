@@ -37,7 +37,8 @@ class DetectorModel(mlflow.pyfunc.PythonModel):
         else:
             scores = self.detector.score_windows(np.asarray(model_input))
             index = pd.RangeIndex(len(scores.score))
-        threshold = float((params or {}).get("threshold", self.detector.description.threshold.value))
+        asked = (params or {}).get("threshold")
+        threshold = float(self.detector.description.threshold.value if asked is None else asked)
         return pd.DataFrame(
             {"score": scores.score, "alarm": scores.score > threshold, "threshold": threshold}, index=index
         )

@@ -1,6 +1,7 @@
 """Versions of registered detectors and their aliases."""
 
 import datetime as dt
+import warnings
 from collections.abc import Mapping
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -71,19 +72,28 @@ class Shelf:
             RegistryError: the registry refused.
         """
         import mlflow
+        from mlflow.models import ModelSignature
+        from mlflow.types import ParamSchema, ParamSpec
 
         client = self.tracker.client
-        with told(self.tracker.uri):
+        with told(self.tracker.uri), warnings.catch_warnings():
+            # MLflow asks for type hints and examples that would bind the input to one of its two forms
+            warnings.filterwarnings("ignore", module="mlflow")
             info = mlflow.pyfunc.log_model(
                 name=name,
+                # MLflow drops parameters that no signature names; inputs are tables or windows, which one cannot say
+                signature=ModelSignature(params=ParamSchema([ParamSpec("threshold", "double", None)])),
                 python_model=str(Path(__file__).with_name("pyfunc_model.py")),
                 artifacts={"detector": str(detector), **{key: str(path) for key, path in beside.items()}},
                 pip_requirements=[f"{package}=={package_version(package)}" for package in _REQUIREMENTS],
             )
             mlflow.log_metrics(dict(metrics), run_id=run.run_id, model_id=info.model_id)
-            registered = mlflow.register_model(info.model_uri, name, tags=dict(tags))
-            client.update_model_version(name, registered.version, description=card)
-        version = int(registered.version)
+            if not client.search_registered_models(f"name = '{name}'"):
+                client.create_registered_model(name)
+            created = client.create_model_version(
+                name, info.model_uri, run.run_id, tags=dict(tags), description=card, model_id=info.model_id
+            )
+        version = int(created.version)
         self.challenge(name, version)
         return version
 

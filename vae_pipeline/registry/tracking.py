@@ -2,30 +2,39 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from vae_pipeline.errors import RegistryError
 from vae_pipeline.processes import OWNER_TAG, is_gone, this_process
 from vae_pipeline.settings import Settings
+from vae_pipeline.storage import told as storage_told
+from vae_pipeline.storage import work_folder
 
 __all__ = ["RunHandle", "Tracker"]
+
+_ANSWER_SECONDS = 5.0
 
 
 class RunHandle:
     """An MLflow run that is open and active."""
 
-    def __init__(self, client: Any, run_id: str, experiment_id: str) -> None:
+    def __init__(self, client: Any, uri: str, run_id: str, experiment_id: str) -> None:
         self._client = client
+        self._uri = uri
         self.run_id = run_id
         self.experiment_id = experiment_id
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Log parameters; values are written as text."""
-        for name, value in parameters.items():
-            self._client.log_param(self.run_id, name, value)
+        with told(self._uri):
+            for name, value in parameters.items():
+                self._client.log_param(self.run_id, name, value)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log metrics of one step in one call."""
@@ -34,11 +43,13 @@ class RunHandle:
 
         now = get_current_time_millis()
         batch = [Metric(name, float(value), now, step) for name, value in metrics.items()]
-        self._client.log_batch(self.run_id, metrics=batch)
+        with told(self._uri):
+            self._client.log_batch(self.run_id, metrics=batch)
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Log a file as an artifact."""
-        self._client.log_artifact(self.run_id, str(path), folder)
+        with told(self._uri):
+            self._client.log_artifact(self.run_id, str(path), folder)
 
 
 class Tracker:
@@ -58,17 +69,21 @@ class Tracker:
         """
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # 7, the default, takes minutes to give up
+        _answers(self.uri)
         import mlflow
 
         for name in ("mlflow.store.db.utils", "mlflow.tracking._model_registry.fluent", "mlflow.utils.environment"):
             # each step of a migration, each version on standard error: the stages tell what matters
             logging.getLogger(name).setLevel(logging.ERROR)
 
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_registry_uri(self.uri)
-        if self.settings.tracking_uri is None:
-            self.settings.home.mkdir(parents=True, exist_ok=True)
-        return mlflow.MlflowClient(self.uri, self.uri)
+        with _same_environment("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            mlflow.set_tracking_uri(self.uri)
+            mlflow.set_registry_uri(self.uri)
+        with told(self.uri):
+            if self.settings.tracking_uri is None:
+                _create_whole(self.settings.home / "mlflow.db")
+            return mlflow.MlflowClient(self.uri, self.uri)
 
     @contextmanager
     def run(self, line: str, name: str, tags: Mapping[str, str]) -> Iterator[RunHandle]:
@@ -89,20 +104,25 @@ class Tracker:
             self.end_orphans(line)
             run = mlflow.start_run(experiment_id=experiment_id, run_name=name, tags={**tags, OWNER_TAG: this_process()})
         with run:
-            yield RunHandle(client, run.info.run_id, experiment_id)
+            yield RunHandle(client, self.uri, run.info.run_id, experiment_id)
 
     def end_orphans(self, line: str) -> int:
-        """End runs left RUNNING by processes of this machine that are no more; gives their number."""
+        """End runs left RUNNING by processes of this machine that are no more; gives their number.
+
+        Raises:
+            RegistryError: the server cannot be reached or its database cannot be written.
+        """
         client = self.client
-        experiment = client.get_experiment_by_name(line)
-        if experiment is None:
-            return 0
         ended = 0
-        for run in client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
-            owner = run.data.tags.get(OWNER_TAG, "")
-            if owner and owner != this_process() and is_gone(owner):
-                client.set_terminated(run.info.run_id, "KILLED")
-                ended += 1
+        with told(self.uri):
+            experiment = client.get_experiment_by_name(line)
+            if experiment is None:
+                return 0
+            for run in client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
+                owner = run.data.tags.get(OWNER_TAG, "")
+                if owner and owner != this_process() and is_gone(owner):
+                    client.set_terminated(run.info.run_id, "KILLED")
+                    ended += 1
         return ended
 
     def _experiment(self, client: Any, line: str) -> str:
@@ -114,6 +134,50 @@ class Tracker:
             root = self.settings.storage_root
             location = f"{root}/mlflow/{line}" if "://" in root else (Path(root).resolve() / "mlflow" / line).as_uri()
         return client.create_experiment(line, artifact_location=location)
+
+
+def _create_whole(database: Path) -> None:
+    """Make MLflow's tables aside and move them into place: a database left half made cannot be used ever again."""
+    if database.exists():
+        return
+    import mlflow
+
+    with storage_told(database), work_folder(database.parent) as work:
+        aside = work / database.name
+        uri = f"sqlite:///{aside}"
+        mlflow.MlflowClient(uri, uri).search_experiments(max_results=1)
+        with suppress(FileExistsError):  # another process was faster
+            os.link(aside, database)
+
+
+def _answers(uri: str) -> None:
+    """Refuse a server that does not answer within seconds: MLflow's client would try for minutes.
+
+    Raises:
+        RegistryError: nothing answers at its host and port.
+    """
+    address = urlsplit(uri)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        return
+    if address.scheme in getproxies() and not proxy_bypass(address.hostname):
+        return  # the proxy is asked instead, and answers by itself
+    with told(uri):
+        port = address.port or (443 if address.scheme == "https" else 80)
+        socket.create_connection((address.hostname, port), timeout=_ANSWER_SECONDS).close()
+
+
+@contextmanager
+def _same_environment(*names: str) -> Iterator[None]:
+    """Keep variables as they are: MLflow writes the address it is given into them, where settings would find it."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -4,10 +4,8 @@ import fnmatch
 import gzip
 import lzma
 import re
-import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,7 +17,7 @@ from vae_pipeline.errors import ArchiveError, CatalogError, HashMismatchError, S
 from vae_pipeline.records import Archive, Dataset
 from vae_pipeline.settings import Settings
 from vae_pipeline.sources.download import Fetched, bring, sha256_of
-from vae_pipeline.storage import fingerprint, told
+from vae_pipeline.storage import fingerprint, told, work_folder
 
 __all__ = ["archive_of", "extract", "extracted", "local_archive", "open_inner"]
 
@@ -93,6 +91,12 @@ def archive_of(archive: Archive, dataset: Dataset, settings: Settings) -> Fetche
     """
     local = local_archive(archive, dataset)
     if local is None:
+        if archive.url is None and settings.data_mirror is None:
+            msg = (
+                f"{Path(dataset.base, archive.path)}: there is no such file; put the archive there, or set "
+                "VAE_PIPELINE_DATA_MIRROR to a folder, http(s):// or s3:// address that holds it"
+            )
+            raise SourceError(msg)
         return bring(archive, settings)
     with told(local):
         found = sha256_of(local)
@@ -256,17 +260,17 @@ def _damage_told(archive: Path) -> Iterator[None]:
         # bz2 reports damage as an OSError without a number; those with one are the operating system's
         if isinstance(error, OSError) and error.errno is not None:
             raise
+        if archive.stat().st_size == 0:
+            msg = f"{archive}: the file is empty; delete it and download again, or check the mirror"
+            raise ArchiveError(msg) from error
         text = " ".join(str(error).split()) or type(error).__name__
+        if text.startswith("file could not be opened successfully"):  # tarfile lists each compression it tried
+            text = "it begins neither as a zip nor as a tar"
         msg = f"{archive}: damaged or cut off ({text}); delete it and download again, or check the mirror"
         raise ArchiveError(msg) from error
 
 
 @contextmanager
 def _work_folder(into: Path) -> Iterator[Path]:
-    with told(into):
-        into.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=into.parent, prefix=f".{into.name}."))
-        try:
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+    with told(into), work_folder(into.parent) as work:
+        yield work

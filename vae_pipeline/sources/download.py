@@ -3,9 +3,7 @@
 import hashlib
 import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,7 +15,7 @@ from vae_pipeline.errors import DownloadError, HashMismatchError
 from vae_pipeline.records import Archive
 from vae_pipeline.settings import Settings
 from vae_pipeline.sources.mirror import LISTING, Mirror, NotDeliveredError, reason, shown
-from vae_pipeline.storage import told, write_json
+from vae_pipeline.storage import told, work_folder, write_json
 
 __all__ = ["Fetched", "bring", "fetch", "noted", "sha256_of"]
 
@@ -209,13 +207,8 @@ def _verified(path: Path, origin: str, expected: str | None, said_by: str) -> st
 @contextmanager
 def _temporary(target: Path) -> Iterator[Path]:
     """A path on the target's own disk that is gone after the block; OS refusals are told as StorageError."""
-    with told(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-        try:
-            yield folder / target.name
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    with told(target), work_folder(target.parent) as folder:
+        yield folder / target.name
 
 
 def _download(url: str, temporary: Path, tries: int, connect: float) -> None:

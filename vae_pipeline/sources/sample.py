@@ -6,15 +6,13 @@ from a random onset to 1 at failure (the shape of Saxena et al., 2008); each mod
 in units of the sensors' own noise, so no sensor is easier by its scale.
 """
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from vae_pipeline.errors import CatalogError
 from vae_pipeline.records import Dataset
-from vae_pipeline.storage import told
+from vae_pipeline.storage import told, work_folder
 
 __all__ = ["VERSION", "generate"]
 
@@ -88,21 +86,16 @@ def generate(dataset: Dataset, into: Path) -> Path:
     train, _ = _engines(random, train_units, cut=False)
     test, left = _engines(random, test_units, cut=True)
     form = ["%d", "%d", "%.4f", "%.4f", "%.1f", *(f"%.{decimals}f" for decimals in _DECIMALS)]
-    with told(into):
-        into.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=into.parent, prefix=f".{into.name}."))
+    with told(into), work_folder(into.parent) as work:
+        for name, rows in ((f"train_{dataset.name}.txt", train), (f"test_{dataset.name}.txt", test)):
+            np.savetxt(work / name, rows, fmt=" ".join(form), newline="  \n")
+        np.savetxt(work / f"RUL_{dataset.name}.txt", left, fmt="%d", newline=" \n")
+        work.chmod(0o755)
         try:
-            for name, rows in ((f"train_{dataset.name}.txt", train), (f"test_{dataset.name}.txt", test)):
-                np.savetxt(work / name, rows, fmt=" ".join(form), newline="  \n")
-            np.savetxt(work / f"RUL_{dataset.name}.txt", left, fmt="%d", newline=" \n")
-            work.chmod(0o755)
-            try:
-                work.rename(into)
-            except OSError:
-                if not into.is_dir():  # else another run finished the same folder first
-                    raise
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+            work.rename(into)
+        except OSError:
+            if not into.is_dir():  # else another run finished the same folder first
+                raise
     return into
 
 

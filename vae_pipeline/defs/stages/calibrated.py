@@ -10,7 +10,7 @@ from vae_pipeline.defs.failures import told_to_dagster
 from vae_pipeline.defs.metadata import table
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import StorageResource
-from vae_pipeline.defs.stages.stage import result, stage_arguments, upstream
+from vae_pipeline.defs.stages.stage import result, stage_asset, upstream
 from vae_pipeline.records import Artifact, Line
 
 __all__ = ["calibrated_asset"]
@@ -19,7 +19,7 @@ __all__ = ["calibrated_asset"]
 def calibrated_asset(line: Line) -> dg.AssetsDefinition:
     """Standardises the score and sets the threshold on units that were not fitted on."""
 
-    @dg.asset(**stage_arguments(line, "calibrated", {"onnx"}), ins=upstream(line, "features", "trained"))
+    @stage_asset(line, "calibrated", {"onnx"}, ins=upstream(line, "features", "trained"))
     def calibrated(
         context: dg.AssetExecutionContext,
         config: CalibrationConfig,  # type: ignore[valid-type]

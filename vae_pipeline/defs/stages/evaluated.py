@@ -9,8 +9,8 @@ from vae_pipeline.defs.failures import told_to_dagster
 from vae_pipeline.defs.metadata import picture, table
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import StorageResource
-from vae_pipeline.defs.stages.stage import result, stage_arguments, upstream
-from vae_pipeline.records import Artifact, Line
+from vae_pipeline.defs.stages.stage import result, stage_asset, upstream
+from vae_pipeline.records import Artifact, Line, Training
 
 __all__ = ["FLOOR", "evaluated_asset"]
 
@@ -25,8 +25,10 @@ def evaluated_asset(line: Line) -> dg.AssetsDefinition:
         dg.AssetCheckSpec("is_above_the_floor", asset=[line, "evaluated"]),
     ]
 
-    @dg.asset(
-        **stage_arguments(line, "evaluated", {"scikitlearn"}),
+    @stage_asset(
+        line,
+        "evaluated",
+        {"scikitlearn"},
         ins=upstream(line, "features", "trained", "calibrated"),
         check_specs=checks,
     )
@@ -51,19 +53,23 @@ def evaluated_asset(line: Line) -> dg.AssetsDefinition:
                 from vae_pipeline.evaluation.evaluate import evaluate
                 from vae_pipeline.features.feature_set import FeatureSet
 
-                source = store.folder(calibrated.key)
+                source, fitted = store.folder(calibrated.key), store.folder(trained.key)
+                # what the launchpad set for this fit, not what the catalogue has, belongs on the card
+                training = Training.model_validate_json((fitted / "training.json").read_text())
                 evaluation = evaluate(
-                    dataset,
+                    dataset.model_copy(update={"training": training}),
                     Detector.load(source / "detector"),
                     FeatureSet.open(store.folder(features.key)),
                     CalibrationReport.model_validate_json((source / "report.json").read_text()),
-                    history=json.loads((store.folder(trained.key) / "history.json").read_text()),
+                    history=json.loads((fitted / "history.json").read_text()),
                     folder=folder,
                     told=context.log.info,
                 )
                 return {f"test_{name}": value for name, value in evaluation.metrics.items()}
 
-            inputs = (features.data_version, trained.data_version, calibrated.data_version, dataset)
+            # where the catalogue file lies changes nothing
+            stated = dataset.model_dump(mode="json", exclude={"base"})
+            inputs = (features.data_version, trained.data_version, calibrated.data_version, stated)
             artifact = produce(store, dataset, "evaluated", inputs, work)
             folder = store.folder(artifact.key)
             evaluation = read_evaluation(folder)

@@ -8,7 +8,7 @@ from vae_pipeline.artifacts import produce
 from vae_pipeline.defs.failures import told_to_dagster
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import StorageResource
-from vae_pipeline.defs.stages.stage import result, stage_arguments, upstream
+from vae_pipeline.defs.stages.stage import result, stage_asset, upstream
 from vae_pipeline.records import Artifact, Line
 
 __all__ = ["features_asset"]
@@ -17,7 +17,7 @@ __all__ = ["features_asset"]
 def features_asset(line: Line) -> dg.AssetsDefinition:
     """Raw tables to the features folder; waits for the verdict."""
 
-    @dg.asset(**stage_arguments(line, "features", {"numpy"}), ins=upstream(line, "raw", "validated"))
+    @stage_asset(line, "features", {"numpy"}, ins=upstream(line, "raw", "validated"))
     def features(
         context: dg.AssetExecutionContext, storage: StorageResource, raw: Artifact, validated: Artifact
     ) -> dg.MaterializeResult:

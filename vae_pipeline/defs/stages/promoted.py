@@ -5,7 +5,7 @@ import dagster as dg
 from vae_pipeline.defs.failures import RETRY, told_to_dagster
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import MlflowResource, StorageResource
-from vae_pipeline.defs.stages.stage import stage_arguments, upstream
+from vae_pipeline.defs.stages.stage import stage_asset, upstream
 from vae_pipeline.records import Artifact, Line
 
 __all__ = ["promoted_asset"]
@@ -14,8 +14,10 @@ __all__ = ["promoted_asset"]
 def promoted_asset(line: Line) -> dg.AssetsDefinition:
     """Compares by the stated rule and moves the champion alias."""
 
-    @dg.asset(
-        **stage_arguments(line, "promoted", {"mlflow"}),
+    @stage_asset(
+        line,
+        "promoted",
+        {"mlflow"},
         ins=upstream(line, "raw", "features", "calibrated", "evaluated", "registered"),
         retry_policy=RETRY,
     )

@@ -6,7 +6,7 @@ from vae_pipeline.artifacts import produce
 from vae_pipeline.defs.failures import RETRY, told_to_dagster
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import StorageResource
-from vae_pipeline.defs.stages.stage import result, stage_arguments
+from vae_pipeline.defs.stages.stage import result, stage_asset
 from vae_pipeline.records import Line
 
 __all__ = ["raw_asset"]
@@ -15,7 +15,7 @@ __all__ = ["raw_asset"]
 def raw_asset(line: Line) -> dg.AssetsDefinition:
     """Downloads, extracts and reads the partition's dataset into canonical tables."""
 
-    @dg.asset(**stage_arguments(line, "raw", {"parquet"}), retry_policy=RETRY)
+    @stage_asset(line, "raw", {"parquet"}, retry_policy=RETRY)
     def raw(context: dg.AssetExecutionContext, storage: StorageResource) -> dg.MaterializeResult:
         """Raw tables with their licence and origin."""
         from vae_pipeline.sources.load import load, source_version

@@ -9,7 +9,7 @@ from vae_pipeline.artifacts import STAGE_CODE_VERSIONS
 from vae_pipeline.defs.failures import RETRY, told_to_dagster
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import MlflowResource, StorageResource
-from vae_pipeline.defs.stages.stage import stage_arguments, upstream
+from vae_pipeline.defs.stages.stage import stage_asset, upstream
 from vae_pipeline.records import Artifact, Line
 
 __all__ = ["registered_asset"]
@@ -18,8 +18,10 @@ __all__ = ["registered_asset"]
 def registered_asset(line: Line) -> dg.AssetsDefinition:
     """Registers the evaluated detector once; the same evaluation gives the same version."""
 
-    @dg.asset(
-        **stage_arguments(line, "registered", {"mlflow"}),
+    @stage_asset(
+        line,
+        "registered",
+        {"mlflow"},
         ins=upstream(line, "features", "trained", "calibrated", "evaluated"),
         retry_policy=RETRY,
     )
@@ -45,7 +47,7 @@ def registered_asset(line: Line) -> dg.AssetsDefinition:
                     "data_version": features.data_version,
                     "evaluation_version": evaluated.data_version,
                     "code_version": ".".join(STAGE_CODE_VERSIONS.values()),
-                    "dagster/run_id": context.run_id,
+                    "dagster/run_id": context.run.run_id,
                 }
                 with mlflow.run(context) as run:
                     version = _register(run, shelf, name, store, trained, calibrated, evaluated, tags)

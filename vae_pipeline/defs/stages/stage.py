@@ -1,5 +1,6 @@
 """What all stages share: key, group, partitions, version, retries."""
 
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -10,14 +11,23 @@ from vae_pipeline.defs.partitions import line_partitions
 from vae_pipeline.records import Artifact, Line
 from vae_pipeline.storage import Storage
 
-__all__ = ["result", "stage_arguments", "upstream"]
+__all__ = ["result", "stage_asset", "upstream"]
 
 _ARTIFACT = dg.PythonObjectDagsterType(Artifact, name="Artifact")
 
 
-def stage_arguments(line: Line, stage: str, kinds: set[str]) -> dict[str, Any]:
-    """Arguments of ``@dg.asset`` for a stage of a line."""
-    return {
+def stage_asset(
+    line: Line, stage: str, kinds: set[str], **more: Any
+) -> Callable[[Callable[..., dg.MaterializeResult]], dg.AssetsDefinition]:
+    """Decorator that makes a function the asset of a stage: key, group, partitions, version and IO manager set.
+
+    Args:
+        line: prefix of the key, and the group.
+        stage: a key of `STAGE_CODE_VERSIONS`.
+        kinds: shown in the UI.
+        more: further arguments of ``@dg.asset``.
+    """
+    arguments: dict[str, Any] = {
         "key": [line, stage],
         "group_name": line,
         "partitions_def": line_partitions(line),
@@ -25,7 +35,9 @@ def stage_arguments(line: Line, stage: str, kinds: set[str]) -> dict[str, Any]:
         "kinds": kinds,
         "io_manager_key": "artifacts",
         "dagster_type": _ARTIFACT,
+        **more,
     }
+    return dg.asset(**arguments)  # type: ignore[return-value]
 
 
 def upstream(line: Line, *stages: str) -> dict[str, dg.AssetIn]:
@@ -35,6 +47,7 @@ def upstream(line: Line, *stages: str) -> dict[str, dg.AssetIn]:
 
 def result(artifact: Artifact, storage: Storage, **more: Any) -> dg.MaterializeResult:
     """The artifact with its facts as metadata, ``metadata`` and other arguments added."""
-    metadata = {**folder_metadata(artifact, storage.folder(artifact.key)), **more.pop("metadata", {})}
+    # pictures and tables first: they are what a person looks for
+    metadata = {**more.pop("metadata", {}), **folder_metadata(artifact, storage.folder(artifact.key))}
     version = dg.DataVersion(artifact.data_version)
     return dg.MaterializeResult(value=artifact, metadata=metadata, data_version=version, **more)

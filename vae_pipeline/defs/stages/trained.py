@@ -11,7 +11,7 @@ from vae_pipeline.defs.failures import told_to_dagster
 from vae_pipeline.defs.metadata import picture
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import MlflowResource, StorageResource
-from vae_pipeline.defs.stages.stage import result, stage_arguments, upstream
+from vae_pipeline.defs.stages.stage import result, stage_asset, upstream
 from vae_pipeline.records import Artifact, Line
 
 __all__ = ["trained_asset"]
@@ -20,9 +20,7 @@ __all__ = ["trained_asset"]
 def trained_asset(line: Line) -> dg.AssetsDefinition:
     """Fits the line's VAE on normal windows of the fit part; epochs are told to MLflow."""
 
-    @dg.asset(
-        **stage_arguments(line, "trained", {"pytorch", "mlflow"}), ins=upstream(line, "features"), pool="training"
-    )
+    @stage_asset(line, "trained", {"pytorch", "mlflow"}, ins=upstream(line, "features"), pool="training")
     def trained(
         context: dg.AssetExecutionContext,
         config: TrainingConfig,  # type: ignore[valid-type]
@@ -39,7 +37,7 @@ def trained_asset(line: Line) -> dg.AssetsDefinition:
                 from vae_pipeline.evaluation.figures import training_figure
                 from vae_pipeline.features.feature_set import FeatureSet
                 from vae_pipeline.models.train import train
-                from vae_pipeline.storage import write_bytes
+                from vae_pipeline.storage import write_bytes, write_json
 
                 history: list[dict[str, float]] = []
                 with mlflow.run(context) as run:
@@ -56,6 +54,7 @@ def trained_asset(line: Line) -> dg.AssetsDefinition:
 
                     opened = FeatureSet.open(store.folder(features.key))
                     fitted = train(opened, training, folder, report=report, progress=sys.stderr.isatty())
+                    write_json(folder / "training.json", training)
                     write_bytes(folder / "training.png", training_figure(history))
                     run.log_file(folder / "training.png")
                     return {**fitted.model_dump(), "mlflow_run": run.run_id}

@@ -10,7 +10,7 @@ from vae_pipeline.defs.failures import told_to_dagster
 from vae_pipeline.defs.metadata import table
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import StorageResource
-from vae_pipeline.defs.stages.stage import result, stage_arguments, upstream
+from vae_pipeline.defs.stages.stage import result, stage_asset, upstream
 from vae_pipeline.records import Artifact, Line
 
 __all__ = ["STATEMENTS", "validated_asset"]
@@ -40,9 +40,7 @@ def validated_asset(line: Line) -> dg.AssetsDefinition:
     """Great Expectations suites over the raw tables; every statement is an asset check."""
     checks = [dg.AssetCheckSpec(name, asset=[line, "validated"], blocking=True) for name in STATEMENTS]
 
-    @dg.asset(
-        **stage_arguments(line, "validated", {"greatexpectations"}), ins=upstream(line, "raw"), check_specs=checks
-    )
+    @stage_asset(line, "validated", {"greatexpectations"}, ins=upstream(line, "raw"), check_specs=checks)
     def validated(context: dg.AssetExecutionContext, storage: StorageResource, raw: Artifact) -> dg.MaterializeResult:
         """The verdict on the raw tables, with a readable report."""
         from vae_pipeline.validation.validate import validate

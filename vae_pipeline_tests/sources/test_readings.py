@@ -1,0 +1,61 @@
+import pandas as pd
+import pytest
+
+from vae_pipeline.errors import DataError
+from vae_pipeline.sources.readings import read_readings
+from vae_pipeline_tests.builders.cmapss import entry, write_cmapss
+
+COLUMNS = {"unit": "unit", "time": "cycle"}
+
+
+def test_a_text_file_of_c_mapss_is_read_in_its_own_layout(tmp_path):
+    write_cmapss(tmp_path)
+    frame = read_readings(tmp_path / "test_FD001.txt", entry(columns=COLUMNS))
+    assert list(frame.columns[:3]) == ["unit", "cycle", "setting_1"]
+    assert len(frame) == 60
+    assert frame["unit"].nunique() == 3
+
+
+@pytest.mark.parametrize("kind", ["cmapss", "table"])
+def test_csv_and_parquet_keep_rows_and_names(tmp_path, kind):
+    frame = pd.DataFrame({"cycle": [2, 1, 3], "pressure": [0.5, None, 2.5]})
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    frame.to_parquet(tmp_path / "new.parquet")
+    for name in ("new.csv", "new.parquet"):
+        pd.testing.assert_frame_equal(read_readings(tmp_path / name, entry(kind=kind, columns=COLUMNS)), frame)
+
+
+def test_the_dataset_says_separator_and_header(tmp_path):
+    (tmp_path / "new.csv").write_text("1;2\n3;4\n")
+    dataset = entry(kind="table", files={"train": "x", "header": False, "separator": ";"})
+    assert read_readings(tmp_path / "new.csv", dataset).to_dict("list") == {"column_1": [1, 3], "column_2": [2, 4]}
+
+
+def test_dates_are_times(tmp_path):
+    (tmp_path / "new.csv").write_text("cycle,p\n2024-03-01 00:01:00,1\n2024-03-01 00:00:00,2\n")
+    frame = read_readings(tmp_path / "new.csv", entry(kind="table", columns=COLUMNS))
+    assert pd.api.types.is_datetime64_any_dtype(frame["cycle"])
+    (tmp_path / "new.csv").write_text("cycle,p\nmonday,1\ntuesday,2\n")
+    with pytest.raises(DataError, match="column 'cycle' holds no times"):
+        read_readings(tmp_path / "new.csv", entry(kind="table", columns=COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.csv", None, "there is no such file"),
+        ("folder", "", "there is no such file"),
+        ("new.csv", b"", "no rows"),
+        ("new.csv", b"a,b\n", "no rows"),
+        ("new.parquet", b"PAR1", "cannot be read"),
+        ("new.txt", b"1 2 3\n", "line 1: 3 fields instead of 26"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(tmp_path, name, content, message):
+    if content == "":
+        (tmp_path / name).mkdir()
+    elif content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message) as told:
+        read_readings(tmp_path / name, entry(columns=COLUMNS))
+    assert str(tmp_path / name) in str(told.value)

@@ -1,0 +1,199 @@
+"""What a person types and reads; one trained home serves all."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vae_pipeline.cli import _stage_config, main
+from vae_pipeline.errors import SettingError
+from vae_pipeline_tests.defs.conftest import new_home
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A home with one champion, made by the command itself, and what the command printed."""
+    import contextlib
+    import io
+
+    home = new_home(tmp_path_factory.mktemp("cli"))
+    out = io.StringIO()
+    with home.entered(), contextlib.redirect_stdout(out):
+        assert main(["run", "timeseries", "tiny", "--set", "epochs=1"]) == 0
+    return home, out.getvalue()
+
+
+@pytest.fixture
+def command(trained, capsys):
+    """Run a command in the trained home; gives status, standard output and standard error."""
+
+    def run(*arguments):
+        with trained[0].entered():
+            status = main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def readings(trained):
+    """The generated test file as a frame with the catalogue's column names."""
+    (file,) = (trained[0].folder / "extracted").glob("tiny-*/test_tiny.txt")
+    names = ["unit", "cycle", *(f"setting_{i}" for i in range(1, 4)), *(f"sensor_{i}" for i in range(1, 22))]
+    return file, pd.read_csv(file, sep=r"\s+", header=None, names=names)
+
+
+def test_run_tells_stages_result_and_card(trained):
+    _, out = trained
+    for number, stage in enumerate(("raw", "validated", "features", "trained", "calibrated", "evaluated"), start=1):
+        assert f"[{number}/8] {stage}" in out
+    for text in ("epoch 1/1", "VAE", "PR-AUC", "threshold ", "alarms ", "timeseries-tiny version 1", "card.md"):
+        assert text in out
+
+
+def test_models_lists_versions(command):
+    status, out, _ = command("models")
+    assert status == 0
+    assert "timeseries-tiny" in out
+    assert "champion" in out
+
+
+def test_models_as_json_has_every_metric(command):
+    status, out, _ = command("models", "--json")
+    (entry,) = json.loads(out)
+    assert status == 0
+    assert (entry["name"], entry["version"], entry["aliases"]) == ("timeseries-tiny", 1, ["champion"])
+    assert {"test_pr_auc", "test_roc_auc", "baseline_pca_test_pr_auc"} <= set(entry["metrics"])
+
+
+def test_models_of_an_empty_home_say_how_to_make_one(capsys):
+    assert main(["models"]) == 0
+    assert "vae-pipeline run timeseries sample_turbofan" in capsys.readouterr().out
+    assert main(["models", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_datasets_are_the_built_in_and_the_own(command):
+    status, out, _ = command("datasets")
+    assert status == 0
+    for name in ("FD001", "sample_turbofan", "tiny"):
+        assert f"\n{name} " in out
+
+
+def test_every_form_of_a_file_gets_the_same_scores(command, trained, tmp_path):
+    source, frame = readings(trained)
+    files = {kind: tmp_path / f"new.{kind}" for kind in ("txt", "csv", "parquet")}
+    files["txt"].write_bytes(source.read_bytes())
+    frame.to_csv(files["csv"], index=False)
+    frame.to_parquet(files["parquet"])
+    scored = {}
+    for kind, file in files.items():
+        out = tmp_path / f"{kind}.scores.csv"
+        status, told, _ = command("score", "timeseries", "tiny", file, "--out", out)
+        assert status == 0
+        scored[kind] = pd.read_csv(out)
+        assert f"{out}: {len(scored[kind]):,} windows, {scored[kind]['alarm'].sum():,} alarms" in told
+    first = scored["txt"]
+    assert list(first.columns) == ["unit", "cycle", "row", "score", "alarm", "threshold"]
+    assert len(first) == len(frame) - 19 * frame["unit"].nunique()
+    assert np.array_equal(first["alarm"], first["score"] > first["threshold"])
+    assert np.array_equal(frame["cycle"].to_numpy()[first["row"] - 1], first["cycle"])
+    for other in scored.values():
+        pd.testing.assert_frame_equal(other, first)
+
+
+def test_scores_lie_beside_the_file_or_as_parquet_where_asked(command, trained, tmp_path):
+    readings(trained)[1].to_csv(tmp_path / "new.csv", index=False)
+    command("score", "timeseries", "tiny", tmp_path / "new.csv")
+    assert (
+        command("score", "timeseries", "tiny", tmp_path / "new.csv", "--out", tmp_path / "s.parquet", "--model", 1)[0]
+        == 0
+    )
+    beside, asked = pd.read_csv(tmp_path / "new.scores.csv"), pd.read_parquet(tmp_path / "s.parquet")
+    pd.testing.assert_frame_equal(beside, asked)
+
+
+def test_units_too_short_to_score_are_named(command, trained, tmp_path):
+    frame = readings(trained)[1]
+    frame[(frame["unit"] > 1) | (frame["cycle"] < 10)].to_csv(tmp_path / "new.csv", index=False)
+    status, _, err = command("score", "timeseries", "tiny", tmp_path / "new.csv")
+    assert status == 0
+    assert "1 units have fewer than 20 rows and no score: 1" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "timeseries", "FD009"], "unknown dataset 'FD009' on the line 'timeseries'; the catalogue has: FD001"),
+        (["run", "timeseries", "tiny", "--set", "depth=3"], "--set depth=3: write NAME=VALUE"),
+        (["run", "timeseries", "tiny", "--set", "epochs"], "--set epochs: write NAME=VALUE"),
+        (
+            ["run", "timeseries", "tiny", "--set", "epochs=0"],
+            "--set epochs=0: Input should be greater than or equal to 1",
+        ),
+        (["run", "timeseries", "tiny", "--set", "epochs=many"], "epochs"),
+        (["run", "timeseries", "tiny", "--set", "beta=null"], "beta"),
+        (["run", "timeseries", "tiny", "--set", "beta=[1]"], "beta"),
+        (["score", "timeseries", "FD009", "x.csv"], "unknown dataset 'FD009'"),
+        (["score", "timeseries", "tiny", "nowhere.csv"], "nowhere.csv: there is no such file"),
+    ],
+)
+def test_an_error_is_one_sentence_and_status_1(command, arguments, message):
+    status, _, err = command(*arguments)
+    assert status == 1
+    assert err.startswith("vae-pipeline: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_missing_column_names_file_and_column(command, trained, tmp_path):
+    file = tmp_path / "new.csv"
+    readings(trained)[1].drop(columns="sensor_7").to_csv(file, index=False)
+    status, _, err = command("score", "timeseries", "tiny", file)
+    assert status == 1
+    assert f"{file}: column 'sensor_7' is missing; timeseries-tiny reads sensor_2, sensor_4" in err
+
+
+@pytest.mark.parametrize("model", ["99", "grandmaster"])
+def test_a_version_or_alias_that_is_not_there_is_said(command, trained, tmp_path, model):
+    readings(trained)[1].to_csv(tmp_path / "new.csv", index=False)
+    status, _, err = command("score", "timeseries", "tiny", tmp_path / "new.csv", "--model", model)
+    assert status == 1
+    assert model in err
+    assert err.count("\n") == 1
+
+
+def test_without_a_champion_the_command_that_makes_one_is_named(tmp_path, capsys):
+    (tmp_path / "new.csv").write_text("unit,time\n1,1\n")
+    assert main(["score", "timeseries", "sample_turbofan", str(tmp_path / "new.csv")]) == 1
+    assert "make one with: vae-pipeline run timeseries sample_turbofan" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["run"], ["run", "vision", "x"], ["fly"], ["score", "timeseries", "FD001"]])
+def test_wrong_usage_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as told:
+        main(arguments)
+    assert told.value.code == 2
+    assert "usage: vae-pipeline" in capsys.readouterr().err
+
+
+def test_stopping_says_that_finished_work_is_kept(monkeypatch, capsys):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vae_pipeline.cli._datasets", stop)
+    assert main(["datasets"]) == 130
+    assert "finished stages are kept" in capsys.readouterr().err
+
+
+def test_settings_go_to_the_stage_they_belong_to():
+    given = ["epochs=3", "hidden=32,16", "beta=1", "encoder=mlp", "score=error,level", "late=5", "threshold=mad"]
+    assert _stage_config(given) == {
+        "trained": {"config": {"epochs": 3, "hidden": [32, 16], "beta": 1.0, "encoder": "mlp"}},
+        "calibrated": {"config": {"score": ["error", "level"], "late": 5, "threshold": "mad"}},
+    }
+    assert isinstance(_stage_config(["beta=1"])["trained"]["config"]["beta"], float)
+    assert _stage_config(["hidden=32"]) == {"trained": {"config": {"hidden": [32]}}}
+    with pytest.raises(SettingError, match="with a name of: encoder, hidden"):
+        _stage_config(["width=3"])
