@@ -1,22 +1,13 @@
-"""The code location: all lines with their resources."""
+"""The code location that Dagster loads."""
 
 import dagster as dg
 
-from vae_pipeline.defs.artifact_io import ArtifactIOManager
-from vae_pipeline.defs.line import line_definitions
-from vae_pipeline.defs.resources import MlflowResource, StorageResource
+from vae_pipeline.defs.all_lines import all_lines
 
 __all__ = ["defs"]
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Assets, jobs, schedules and resources."""
-    return dg.Definitions.merge(
-        line_definitions("timeseries"),
-        dg.Definitions(
-            resources={"artifacts": ArtifactIOManager(), "storage": StorageResource(), "mlflow": MlflowResource()},
-            # one process for one partition: heavy libraries are imported once
-            executor=dg.in_process_executor,
-        ),
-    )
+    """Assets, jobs, schedules and resources of all lines."""
+    return all_lines()

@@ -116,9 +116,9 @@ def run_partition(
     Raises:
         PipelineFailedError: a stage failed, a blocking check did, or the config has an unknown or wrong entry.
     """
-    from vae_pipeline.definitions import defs
+    from vae_pipeline.defs.all_lines import all_lines
 
-    job = defs().resolve_job_def(line)
+    job = all_lines().resolve_job_def(line)
     run_id = str(uuid.uuid4())
     failures: list[str] = []
     unfit: list[str] = []

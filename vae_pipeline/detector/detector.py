@@ -26,7 +26,7 @@ __all__ = ["Detector", "TableScores", "WindowScores"]
 BLOCK = 16_384
 """Rows of a table that are scaled at a time."""
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 """Called with the number of windows just scored."""
 
 

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
 
 from vae_pipeline.detector.detector import Detector
 
 
-class DetectorModel(mlflow.pyfunc.PythonModel):
+class DetectorModel(PythonModel):
     """A detector folder as a pyfunc."""
 
     def load_context(self, context: Any) -> None:
@@ -44,4 +45,4 @@ class DetectorModel(mlflow.pyfunc.PythonModel):
         )
 
 
-mlflow.models.set_model(DetectorModel())
+set_model(DetectorModel())

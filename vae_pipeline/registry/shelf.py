@@ -159,12 +159,12 @@ class Shelf:
 
     def detector_folder(self, name: str, reference: str | int) -> Path:
         """A local copy of the detector folder of a version, given by alias or number."""
-        import mlflow
+        from mlflow.artifacts import download_artifacts
 
         _ = self.tracker.client
         uri = f"models:/{name}@{reference}" if isinstance(reference, str) else f"models:/{name}/{reference}"
         with told(self.tracker.uri):
-            return Path(mlflow.artifacts.download_artifacts(f"{uri}/artifacts/detector"))
+            return Path(download_artifacts(f"{uri}/artifacts/detector"))
 
     @staticmethod
     def _entry(client: Any, version: Any, aliases: tuple[str, ...]) -> ShelfEntry:

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,7 +29,7 @@ def constant(n=10):
 def test_statistics_are_those_of_all_windows_whatever_the_batches(cuts):
     everything = observed()
     bounds = [0, *sorted(cuts), 200]
-    batches = [some(everything, slice(a, b)) for a, b in zip(bounds, bounds[1:], strict=False)]
+    batches = [some(everything, slice(a, b)) for a, b in itertools.pairwise(bounds)]
     healthy = WindowScorer.fit(batches, 4).healthy
     weights = np.arange(1, 5) / 10
     level = everything.windows[:, :, -4:].astype(float) @ weights

@@ -183,7 +183,7 @@ def test_an_error_of_ours_fails_the_run_and_ends_its_mlflow_run(trained_home, mo
         raise TrainingError(msg)
 
     monkeypatch.setattr(train_module, "train", refuse)
-    with pytest.raises(PipelineFailedError, match="^nothing to fit on: 0 fit and 0 validation windows$"):
+    with pytest.raises(PipelineFailedError, match=r"^nothing to fit on: 0 fit and 0 validation windows$"):
         trained_home.run(trained={"seed": 99})
     newest = max(trained_home.mlflow_runs(), key=lambda run: run.info.start_time)
     assert newest.info.status == "FAILED"

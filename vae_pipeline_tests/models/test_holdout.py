@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from vae_pipeline.models.holdout import hold_out
 
 def of_units(lengths, window=5):
     bounds = np.concatenate([[0], np.cumsum(lengths)])
-    starts = [Windows.starts_of(a, b, window) for a, b in zip(bounds, bounds[1:], strict=False)]
+    starts = [Windows.starts_of(a, b, window) for a, b in itertools.pairwise(bounds)]
     units = np.repeat(np.arange(len(lengths)), [len(found) for found in starts])
     return Windows(np.zeros((bounds[-1], 1), np.float32), np.concatenate(starts), window), units
 

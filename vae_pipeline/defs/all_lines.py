@@ -1,0 +1,21 @@
+"""Everything the code location holds: all lines with their resources."""
+
+import dagster as dg
+
+from vae_pipeline.defs.artifact_io import ArtifactIOManager
+from vae_pipeline.defs.line import line_definitions
+from vae_pipeline.defs.resources import MlflowResource, StorageResource
+
+__all__ = ["all_lines"]
+
+
+def all_lines() -> dg.Definitions:
+    """Assets, jobs, schedules and resources."""
+    return dg.Definitions.merge(
+        line_definitions("timeseries"),
+        dg.Definitions(
+            resources={"artifacts": ArtifactIOManager(), "storage": StorageResource(), "mlflow": MlflowResource()},
+            # one process for one partition: heavy libraries are imported once
+            executor=dg.in_process_executor,
+        ),
+    )
