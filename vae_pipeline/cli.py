@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.command(options)
     except VaePipelineError as error:
-        print(f"vae-pipeline: {error}", file=sys.stderr)
+        print(f"vae-pipeline: {' '.join(str(error).split())}", file=sys.stderr)  # causes may have lines of their own
         return 1
     except KeyboardInterrupt:
         print("vae-pipeline: stopped; finished stages are kept, run it again to go on", file=sys.stderr)

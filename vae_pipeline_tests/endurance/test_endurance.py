@@ -11,7 +11,7 @@ from vae_pipeline_tests.endurance.conftest import Place
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("begun", ["[3/8] features", "[5/8] calibrated", "[6/8] evaluated"])
+@pytest.mark.parametrize("begun", ["[3/8] features", "[6/8] evaluated"])
 def test_a_killed_run_is_completed_by_running_it_again(
     begun: str, place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,7 +56,7 @@ def _remount(place: Place, options: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["100k", "700k", "1800k", "2500k", "3000k", "3300k"])
+@pytest.mark.parametrize("size", ["100k", "1800k", "3300k"])
 def test_after_a_full_disk_the_run_is_completed(size: str, disk: Place, capfd: pytest.CaptureFixture[str]) -> None:
     _remount(disk, f"size={size}")
     process = disk.start("pumps")
