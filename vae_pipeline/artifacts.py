@@ -17,7 +17,7 @@ STAGE_CODE_VERSIONS: dict[str, str] = {
     "validated": "1",
     "features": "1",
     "trained": "2",
-    "calibrated": "1",
+    "calibrated": "2",
     "evaluated": "1",
     "registered": "1",
     "promoted": "1",

@@ -140,7 +140,11 @@ class Training(Record):
 class Calibration(Record):
     """How errors become a score and the score a decision."""
 
-    score: tuple[Literal["error", "level", "latent", "mean_error"], ...] = ("error", "level", "latent")
+    score: tuple[Literal["error", "level", "latent", "mean_error"], ...] | None = Field(
+        default=None,
+        description="parts that are summed; error, level, latent when left out, or another form where the labels of "
+        "calibration units show it clearly better",
+    )
     late: int | None = Field(
         default=None,
         ge=1,

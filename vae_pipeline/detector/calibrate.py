@@ -15,7 +15,7 @@ from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.features.windows import Windows
 from vae_pipeline.records import Dataset, Record
 
-__all__ = ["FORMS", "CalibrationReport", "FormFigure", "calibrate"]
+__all__ = ["DEFAULT_FORM", "FORMS", "CalibrationReport", "FormFigure", "calibrate", "chosen_form"]
 
 FORMS: tuple[tuple[str, ...], ...] = (
     ("mean_error",),
@@ -27,6 +27,10 @@ FORMS: tuple[tuple[str, ...], ...] = (
     ("error", "level", "latent"),
 )
 """Forms of the score that every calibration compares."""
+
+DEFAULT_FORM = ("error", "level", "latent")
+MARGIN = 0.02
+"""PR-AUC by which another form must win on calibration units: less is within the noise of a training seed."""
 
 REFERENCE_SIZE = 1000
 FAULT_WINDOWS = 1000
@@ -78,7 +82,7 @@ def calibrate(
     normal = labels != 1
     scorer = scorer.standardised(parts[normal])
     criterion, forms = _compared(session, scorer, windows, labels, parts)
-    scorer = _with_form(scorer, dataset.calibration.score)
+    scorer = _with_form(scorer, dataset.calibration.score or chosen_form(criterion, forms))
     scores = scorer.combine(parts)
     threshold = choose(scores, labels, dataset.calibration)
     sample = np.linspace(0, normal.sum() - 1, min(REFERENCE_SIZE, int(normal.sum()))).astype(int)
@@ -108,6 +112,17 @@ def calibrate(
         criterion=criterion,
         forms=forms,
     )
+
+
+def chosen_form(criterion: str, forms: tuple[FormFigure, ...]) -> tuple[str, ...]:
+    """The form of the score: `DEFAULT_FORM`, unless labels of calibration units put another above it by `MARGIN`.
+
+    Synthetic faults are a coarse stand-in for real ones: they are shown, and do not decide.
+    """
+    by_form = {figure.form: figure.pr_auc for figure in forms}
+    best = max(by_form, key=lambda form: by_form[form])
+    clearly = by_form[best] > by_form[DEFAULT_FORM] + MARGIN
+    return best if criterion == "labels" and clearly else DEFAULT_FORM
 
 
 def _with_form(scorer: WindowScorer, form: tuple[str, ...]) -> WindowScorer:

@@ -1,9 +1,10 @@
 """Generate ``sample_turbofan``: engines that wear out, written in the layout of C-MAPSS.
 
 The engines fly six operating regimes in random order, as in FD002. A sensor's level depends on the regime; on top of
-it lie a manufacturing offset of the engine, the wear of one of two fault modes, and noise. Wear grows exponentially
-from a random onset to 1 at failure (the shape of Saxena et al., 2008); each mode moves other sensors. Everything is
-in units of the sensors' own noise, so no sensor is easier by its scale.
+it lie a manufacturing offset of the engine, unmeasured conditions that move its sensors together, the wear of one of
+two fault modes, and noise. Wear grows exponentially from a random onset to 1 at failure (the shape of Saxena et al.,
+2008); each mode moves other sensors. Everything is in units of the sensors' own noise, so no sensor is easier by its
+scale.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ from vae_pipeline.storage import told, work_folder
 
 __all__ = ["VERSION", "generate"]
 
-VERSION = 1
+VERSION = 2
 """Counts up whenever the same seed gives other values."""
 
 # Altitude in thousand feet, Mach number, throttle angle, and how often the regime is flown.
@@ -66,7 +67,11 @@ _LIFE = (130, 330)  # cycles to failure
 _ONSET = (90.0, 200.0)  # cycles before failure when wear begins
 _RATE = (1.5, 4.0)  # exponent of the growth: high ones stay hidden longer
 _STRENGTH = (1.8, 4.0)  # shift at failure in noise units, of a sensor with weight 1
-_OFFSET = 0.4  # sd of the manufacturing offset in noise units
+_OFFSET = 0.25  # sd of the manufacturing offset in noise units
+_COMMON = 2  # unmeasured conditions that move all sensors of an engine together
+_COMMON_SD = 0.8  # their sd in noise units
+_COMMON_MEMORY = 0.95  # from one cycle to the next
+_LOADING_SEED = 1  # how sensors answer to them is a property of the engine type, not of the sample's seed
 _SHORTEST_TEST = 60  # cycles of a test engine that are seen at least
 
 
@@ -135,8 +140,25 @@ def _engines(random: np.random.Generator, units: int, *, cut: bool) -> tuple[np.
 
     offset = random.normal(0.0, _OFFSET, (units, len(_NOISE)))
     noise = random.normal(0.0, 1.0, (unit.size, len(_NOISE)))
-    sensors = _LEVELS[regime] + _NOISE * (noise + offset[unit] + wear)
+    common = _common(random, unit, cycle)
+    sensors = _LEVELS[regime] + _NOISE * (noise + offset[unit] + common + wear)
     return np.column_stack([unit + 1, cycle, altitude, mach, flown[:, 2], sensors]), left
+
+
+def _common(random: np.random.Generator, unit: np.ndarray, cycle: np.ndarray) -> np.ndarray:
+    """What unmeasured conditions add to each row's sensors, in noise units, (n_rows, 21).
+
+    Each condition is a first-order autoregressive process of an engine; how a sensor answers to it is the same for all
+    engines. A detector that learns these joint movements sees the wear beneath them.
+    """
+    loading = np.random.default_rng(_LOADING_SEED).normal(0.0, _COMMON_SD, (_COMMON, len(_NOISE)))
+    steps = random.normal(0.0, 1.0, (unit.size, _COMMON))
+    first = cycle == 1
+    state = np.empty_like(steps)
+    for row in range(unit.size):
+        kept = 0.0 if first[row] else _COMMON_MEMORY * state[row - 1]
+        state[row] = kept + steps[row] * (1.0 if first[row] else np.sqrt(1.0 - _COMMON_MEMORY**2))
+    return state @ loading
 
 
 def _wear(random: np.random.Generator, unit: np.ndarray, cycles_left: np.ndarray, units: int) -> np.ndarray:
