@@ -21,6 +21,9 @@ QUIET = {
     "MPLBACKEND": "Agg",
 }
 
+# read once, when torch is first imported; the command line sets it too
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # read before the fixtures below take the variable away
 _MIRROR = Path(os.environ.get("VAE_PIPELINE_DATA_MIRROR") or PROJECT.parent / "shared" / "data")
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from fsspec.registry import _registry as imported_clients
 from hypothesis import given
 from hypothesis import strategies as st
 from upath import UPath
@@ -266,6 +267,9 @@ class TestRemote:
 
     def test_a_client_that_is_not_installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "s3fs", None)
+        # fsspec keeps the classes it has once imported
+        for name in ("s3", "s3a"):
+            monkeypatch.delitem(imported_clients, name, raising=False)
         with pytest.raises(SettingError, match="install the extra 's3'"):
             Storage("s3://bucket/prefix", tmp_path)
 

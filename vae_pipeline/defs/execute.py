@@ -187,7 +187,7 @@ def _sentence(event: dg.DagsterEvent, home: str) -> str:
         error = error.cause
     if error is not None and error.cls_name == "OperationalError":  # MLflow's are told by the registry
         return _unrecorded(home, error.message)
-    if error is not None and "Interrupted" in error.cls_name:
+    if error is not None and "Interrupted" in (error.cls_name or ""):
         return "stopped; finished stages are kept, run it again to go on"
     if error is None:
         return f"the stage {event.step_key} failed without an error"

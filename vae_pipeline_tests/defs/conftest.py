@@ -27,7 +27,7 @@ datasets:
     labels: {healthy_from: 90, anomalous_below: 30}
     window: {length: 20, stride: 1}
     regimes: 6
-    generator: {train_units: 8, test_units: 6, seed: 3}
+    generator: {train_units: 8, test_units: 8, seed: 3}
     training: {encoder: mlp, hidden: [16], latent: 2, epochs: 2, max_windows_per_epoch: 400, learning_rate: 0.01}
   impossible:
     <<: *tiny

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vae_pipeline.detector import calibrate as calibrate_module
-from vae_pipeline.detector.calibrate import FORMS, REFERENCE_SIZE, calibrate
+from vae_pipeline.detector.calibrate import DEFAULT_FORM, FORMS, REFERENCE_SIZE, FormFigure, calibrate, chosen_form
 from vae_pipeline.errors import CalibrationError
 from vae_pipeline.records import Calibration
 from vae_pipeline_tests.detector.examples import made
@@ -47,12 +47,34 @@ def test_without_labels_forms_are_compared_by_synthetic_faults(unlabelled):
     assert best > 0.7
 
 
-def test_every_form_is_compared_and_the_default_is_used(labelled, unlabelled):
+def test_every_form_is_compared(labelled, unlabelled):
     for example in (labelled, unlabelled):
         assert tuple(figure.form for figure in example.report.forms) == FORMS
         assert all(0 <= figure.pr_auc <= 1 for figure in example.report.forms)
         assert all(0 <= figure.roc_auc <= 1 for figure in example.report.forms)
-        assert example.detector.description.form == ("error", "level", "latent")
+
+
+def figures(**pr_auc: float) -> tuple[FormFigure, ...]:
+    """A comparison in which the default form reaches .80 and the others what is stated, .50 if nothing is."""
+    reached = {"error+level+latent": 0.80, **{name.replace("_and_", "+"): value for name, value in pr_auc.items()}}
+    return tuple(FormFigure(form=form, roc_auc=0.9, pr_auc=reached.get("+".join(form), 0.5)) for form in FORMS)
+
+
+def test_without_labels_the_default_form_is_used_whatever_synthetic_faults_say():
+    assert chosen_form("synthetic faults", figures(level=0.99)) == DEFAULT_FORM
+
+
+def test_labels_must_put_another_form_clearly_above_the_default():
+    assert chosen_form("labels", figures(error=0.81)) == DEFAULT_FORM
+    assert chosen_form("labels", figures(error=0.83)) == ("error",)
+    assert chosen_form("labels", figures(error=0.83, error_and_level=0.85)) == ("error", "level")
+
+
+def test_a_stated_form_is_kept(labelled):
+    stated = labelled.dataset.calibration.model_copy(update={"score": ("level",)})
+    dataset = labelled.dataset.model_copy(update={"calibration": stated})
+    detector, _ = calibrate(dataset, "0a1b", labelled.features, labelled.network)
+    assert detector.description.form == ("level",)
 
 
 def test_windows_labelled_anomalous_never_stand_for_normal_ones(labelled, monkeypatch):

@@ -85,7 +85,7 @@ def test_the_card_names_detector_data_threshold_and_score(labelled):
     example, found, folder, _ = labelled
     card = (folder / "card.md").read_text()
     threshold = example.detector.description.threshold
-    for text in ("timeseries-tiny", "0a1b", threshold.guarantee, threshold.method, "error, level, latent"):
+    for text in ("timeseries-tiny", "0a1b", threshold.guarantee, threshold.method, "Forms compared"):
         assert text in card
     assert f"{found.metrics['pr_auc']:.3f}" in card
 
