@@ -17,8 +17,8 @@ STAGE_CODE_VERSIONS: dict[str, str] = {
     "validated": "1",
     "features": "1",
     "trained": "2",
-    "calibrated": "2",
-    "evaluated": "1",
+    "calibrated": "3",
+    "evaluated": "2",
     "registered": "1",
     "promoted": "1",
 }

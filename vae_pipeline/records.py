@@ -142,8 +142,8 @@ class Calibration(Record):
 
     score: tuple[Literal["error", "level", "latent", "mean_error"], ...] | None = Field(
         default=None,
-        description="parts that are summed; error, level, latent when left out, or another form where the labels of "
-        "calibration units show it clearly better",
+        description="parts that are summed; when left out error, level, latent, or another form where labels of "
+        "calibration units show it clearly better, and all four parts where there are no labels",
     )
     late: int | None = Field(
         default=None,

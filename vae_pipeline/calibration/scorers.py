@@ -1,17 +1,18 @@
 """From a window and its reconstruction to one number.
 
-Three parts are computed for every window, from an average over its last ``late`` rows that weighs the newest most:
+Four parts are computed for every window, the first two from an average over its last ``late`` rows that weighs the
+newest most:
 
 - ``error``: how far the late mean of the residual lies from its healthy distribution,
 - ``level``: the same for the late mean of the scaled readings themselves,
 - ``latent``: the Mahalanobis distance of the posterior mean to the healthy latents,
+- ``mean_error``: the mean squared error over the whole window, which one sensor far off moves most.
 
-and for comparison ``mean_error``, the mean squared error over the whole window.
-
-Averaging before squaring removes noise that a mean of squares keeps. Over sensors, ``error`` and ``level`` are means of
-``log(1 + z²)``, up to a factor the negative log-likelihood of a Cauchy distribution: many sensors that deviate a little
-count for more than one that deviates a lot. The logarithm of each part is standardised by its mean and standard
-deviation over the normal calibration windows, and the score is the sum over the chosen parts.
+Averaging before squaring removes noise that a mean of squares keeps. With z the late mean in units of its healthy
+standard deviation, ``error`` is the mean over sensors of ``log(1 + z²)``, up to a factor the negative log-likelihood of
+a Cauchy distribution: many sensors that deviate a little count for more than one that deviates a lot. ``level`` is the
+mean of ``|z|``, which the size of a deviation moves more. The logarithm of each part is standardised by its mean and
+standard deviation over the normal calibration windows, and the score is the sum over the chosen parts.
 """
 
 from collections.abc import Iterable
@@ -23,9 +24,13 @@ import numpy as np
 from vae_pipeline.calibration.moments import RunningMoments
 from vae_pipeline.errors import CalibrationError
 
-__all__ = ["PARTS", "HealthyStatistics", "Observation", "WindowScorer", "late_weights"]
+__all__ = ["PARTS", "SMALLEST_DEVIATION", "HealthyStatistics", "Observation", "WindowScorer", "late_weights"]
 
 PARTS = ("error", "level", "latent", "mean_error")
+
+SMALLEST_DEVIATION = 0.1
+"""Floor of late deviations, in a sensor's healthy standard deviations: of a sensor that stood still while all was well
+nothing is known, and the network's own noise on it must not count as a deviation."""
 
 _SMALLEST = 1e-9
 
@@ -110,9 +115,9 @@ class WindowScorer:
             late=late,
             healthy=HealthyStatistics(
                 error_mean=error.mean,
-                error_deviation=_floored(error.deviation),
+                error_deviation=np.maximum(error.deviation, SMALLEST_DEVIATION),
                 level_mean=level.mean,
-                level_deviation=_floored(level.deviation),
+                level_deviation=np.maximum(level.deviation, SMALLEST_DEVIATION),
                 latent_mean=latent.mean,
                 latent_precision=np.linalg.inv(latent.covariance + ridge * np.eye(len(latent.mean))),
             ),
@@ -120,7 +125,8 @@ class WindowScorer:
 
     def parts(self, batch: Observation) -> np.ndarray:
         """The logarithm of every part, in the order of `PARTS`, shape (n, 4)."""
-        error, level = (np.log1p(np.square(z)).mean(1) for z in self.deviations(batch))
+        error_z, level_z = self.deviations(batch)
+        error, level = np.log1p(np.square(error_z)).mean(1), np.abs(level_z).mean(1)
         centred = batch.latent - self.healthy.latent_mean
         distance = np.einsum("ni,ij,nj->n", centred, self.healthy.latent_precision, centred, optimize=True)
         residual = (batch.windows - batch.reconstruction).reshape(len(batch.windows), -1)
@@ -149,7 +155,7 @@ class WindowScorer:
         if not len(normal_parts):
             msg = "the calibration part has no normal window; raise split.calibrate"
             raise CalibrationError(msg)
-        return replace(self, part_mean=normal_parts.mean(0), part_deviation=_floored(normal_parts.std(0)))
+        return replace(self, part_mean=normal_parts.mean(0), part_deviation=np.maximum(normal_parts.std(0), 1e-6))
 
     def combine(self, parts: np.ndarray) -> np.ndarray:
         """The score of each window, shape (n,): the sum of the standardised parts of the form."""
@@ -177,7 +183,3 @@ def _late_means(batch: Observation, weights: np.ndarray) -> tuple[np.ndarray, np
     late = len(weights)
     level = batch.windows[:, :, -late:] @ weights
     return level - batch.reconstruction[:, :, -late:] @ weights, level
-
-
-def _floored(deviation: np.ndarray) -> np.ndarray:
-    return np.maximum(deviation, 1e-6)

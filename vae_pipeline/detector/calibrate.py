@@ -15,7 +15,7 @@ from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.features.windows import Windows
 from vae_pipeline.records import Dataset, Record
 
-__all__ = ["DEFAULT_FORM", "FORMS", "CalibrationReport", "FormFigure", "calibrate", "chosen_form"]
+__all__ = ["DEFAULT_FORM", "FORMS", "UNLABELLED_FORM", "CalibrationReport", "FormFigure", "calibrate", "chosen_form"]
 
 FORMS: tuple[tuple[str, ...], ...] = (
     ("mean_error",),
@@ -25,10 +25,14 @@ FORMS: tuple[tuple[str, ...], ...] = (
     ("error", "level"),
     ("error", "latent"),
     ("error", "level", "latent"),
+    ("error", "level", "latent", "mean_error"),
 )
 """Forms of the score that every calibration compares."""
 
 DEFAULT_FORM = ("error", "level", "latent")
+UNLABELLED_FORM = (*DEFAULT_FORM, "mean_error")
+"""Where no label tells whether faults show in many sensors or in one, both kinds are provided for."""
+
 MARGIN = 0.02
 """PR-AUC by which another form must win on calibration units: less is within the noise of a training seed."""
 
@@ -115,14 +119,16 @@ def calibrate(
 
 
 def chosen_form(criterion: str, forms: tuple[FormFigure, ...]) -> tuple[str, ...]:
-    """The form of the score: `DEFAULT_FORM`, unless labels of calibration units put another above it by `MARGIN`.
+    """The form of the score.
 
-    Synthetic faults are a coarse stand-in for real ones: they are shown, and do not decide.
+    With labels of calibration units `DEFAULT_FORM`, unless they put another above it by `MARGIN`; without them
+    `UNLABELLED_FORM`. Synthetic faults are a coarse stand-in for real ones: they are shown, and do not decide.
     """
+    if criterion != "labels":
+        return UNLABELLED_FORM
     by_form = {figure.form: figure.pr_auc for figure in forms}
     best = max(by_form, key=lambda form: by_form[form])
-    clearly = by_form[best] > by_form[DEFAULT_FORM] + MARGIN
-    return best if criterion == "labels" and clearly else DEFAULT_FORM
+    return best if by_form[best] > by_form[DEFAULT_FORM] + MARGIN else DEFAULT_FORM
 
 
 def _with_form(scorer: WindowScorer, form: tuple[str, ...]) -> WindowScorer:

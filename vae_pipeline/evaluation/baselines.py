@@ -28,7 +28,7 @@ Progress = Callable[[str], None]
 DESCRIPTIONS = {
     "age": "rows since the unit's start, no sensors",
     "mean_square": "mean square of the late mean, no model",
-    "level": "mean over sensors of log(1 + z²) of the late mean, no model",
+    "level": "mean over sensors of |z| of the late mean, no model",
     "pca": "reconstruction error of a 20-component PCA",
     "isolation_forest": "isolation forest on window means",
     "isolation_forest_late": "isolation forest on late means",
@@ -72,7 +72,7 @@ class MeanSquare:
 
 
 class Level:
-    """Mean over sensors of ``log(1 + z²)``, z the late mean in units of its healthy standard deviation."""
+    """Mean over sensors of ``|z|``, z the late mean in units of its healthy standard deviation."""
 
     def __init__(self, late: int) -> None:
         """``late``: rows at the window's end that are averaged."""
@@ -91,7 +91,7 @@ class Level:
 
         def batch_score(batch: np.ndarray) -> np.ndarray:
             z = (_means(batch) - self.mean) / self.deviation
-            return np.log1p(z**2).mean(axis=1)
+            return np.abs(z).mean(axis=1)
 
         return _over(late_part(windows, self.late), batch_score)
 

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from vae_pipeline.detector import calibrate as calibrate_module
-from vae_pipeline.detector.calibrate import DEFAULT_FORM, FORMS, REFERENCE_SIZE, FormFigure, calibrate, chosen_form
+from vae_pipeline.detector.calibrate import (
+    DEFAULT_FORM,
+    FORMS,
+    REFERENCE_SIZE,
+    UNLABELLED_FORM,
+    FormFigure,
+    calibrate,
+    chosen_form,
+)
 from vae_pipeline.errors import CalibrationError
 from vae_pipeline.records import Calibration
 from vae_pipeline_tests.detector.examples import made
@@ -60,8 +68,8 @@ def figures(**pr_auc: float) -> tuple[FormFigure, ...]:
     return tuple(FormFigure(form=form, roc_auc=0.9, pr_auc=reached.get("+".join(form), 0.5)) for form in FORMS)
 
 
-def test_without_labels_the_default_form_is_used_whatever_synthetic_faults_say():
-    assert chosen_form("synthetic faults", figures(level=0.99)) == DEFAULT_FORM
+def test_without_labels_all_parts_are_summed_whatever_synthetic_faults_say():
+    assert chosen_form("synthetic faults", figures(level=0.99)) == UNLABELLED_FORM
 
 
 def test_labels_must_put_another_form_clearly_above_the_default():
