@@ -24,7 +24,17 @@ from vae_pipeline.errors import SettingError, StorageError
 from vae_pipeline.processes import is_gone, this_process
 from vae_pipeline.settings import Settings
 
-__all__ = ["MANIFEST", "Storage", "fingerprint", "open_storage", "told", "work_folder", "write_bytes", "write_json"]
+__all__ = [
+    "MANIFEST",
+    "Storage",
+    "fingerprint",
+    "open_storage",
+    "place_folder",
+    "told",
+    "work_folder",
+    "write_bytes",
+    "write_json",
+]
 
 MANIFEST = "manifest.json"
 _WORK = ".work-"
@@ -84,6 +94,16 @@ def work_folder(parent: Path) -> Iterator[Path]:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def place_folder(work: Path, into: Path) -> None:
+    """Rename a finished work folder into place; one that another run put there first stays."""
+    work.chmod(0o755)
+    try:
+        work.rename(into)
+    except OSError:
+        if not into.is_dir():
+            raise
 
 
 def _forgotten(left: Path) -> bool:

@@ -17,7 +17,7 @@ from vae_pipeline.errors import ArchiveError, CatalogError, HashMismatchError, S
 from vae_pipeline.records import Archive, Dataset
 from vae_pipeline.settings import Settings
 from vae_pipeline.sources.download import Fetched, bring, sha256_of
-from vae_pipeline.storage import fingerprint, told, work_folder
+from vae_pipeline.storage import fingerprint, place_folder, told, work_folder
 
 __all__ = ["archive_of", "extract", "extracted", "local_archive", "open_inner"]
 
@@ -54,12 +54,7 @@ def extract(archive: Path, into: Path, max_bytes: int, members: Sequence[str] | 
             _unzip(archive, writer)
         else:
             _untar(archive, writer)
-        work.chmod(0o755)
-        try:
-            work.rename(into)
-        except OSError:
-            if not into.is_dir():  # else another run finished the same folder first
-                raise
+        place_folder(work, into)
     return into
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from vae_pipeline.errors import CatalogError
 from vae_pipeline.records import Dataset
-from vae_pipeline.storage import told, work_folder
+from vae_pipeline.storage import place_folder, told, work_folder
 
 __all__ = ["VERSION", "generate"]
 
@@ -95,12 +95,7 @@ def generate(dataset: Dataset, into: Path) -> Path:
         for name, rows in ((f"train_{dataset.name}.txt", train), (f"test_{dataset.name}.txt", test)):
             np.savetxt(work / name, rows, fmt=" ".join(form), newline="  \n")
         np.savetxt(work / f"RUL_{dataset.name}.txt", left, fmt="%d", newline=" \n")
-        work.chmod(0o755)
-        try:
-            work.rename(into)
-        except OSError:
-            if not into.is_dir():  # else another run finished the same folder first
-                raise
+        place_folder(work, into)
     return into
 
 
