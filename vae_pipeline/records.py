@@ -6,7 +6,30 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Line = Literal["timeseries", "vision", "multimodal"]
 Part = Literal["fit", "calibrate", "test"]
-Kind = Literal["cmapss", "sample_turbofan", "table"]
+Kind = Literal[
+    "cmapss",
+    "sample_turbofan",
+    "table",
+    "mimii",
+    "sample_machine_sound",
+    "recordings",
+    "mvtec",
+    "sample_product",
+    "images",
+]
+Medium = Literal["table", "sound", "image"]
+MEDIA: dict[Kind, Medium] = {
+    "cmapss": "table",
+    "sample_turbofan": "table",
+    "table": "table",
+    "mimii": "sound",
+    "sample_machine_sound": "sound",
+    "recordings": "sound",
+    "mvtec": "image",
+    "sample_product": "image",
+    "images": "image",
+}
+Pose = Literal["aligned", "free", "texture"]
 EncoderName = Literal["cnn", "transformer", "lstm", "mlp"]
 ThresholdMethod = Literal[
     "percentile", "mad", "gaussian", "peaks_over_threshold", "block_maxima", "conformal", "best_f1", "auto"
@@ -101,7 +124,37 @@ class Split(Record):
 
     calibrate: Share = 0.3
     test: Share = 0.2
+    folds: int | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="recordings: leave-out folds over the normal clips, 0 for none; up to 7 where clips are few",
+    )
     seed: int = 0
+
+
+class Imaging(Record):
+    """How images are brought to one form.
+
+    ``pose`` says how objects lie: ``aligned`` in the same place and turn in every image, ``free`` turned or shifted at
+    will, ``texture`` a surface without any place of its own.
+    """
+
+    size: int | None = Field(
+        default=None, ge=32, le=1024, multiple_of=32, description="pixels on a side; 256 with a GPU, else 128"
+    )
+    pose: Pose = "aligned"
+    max_pixels: int = Field(default=50_000_000, gt=0, description="larger images are refused before they are decoded")
+
+
+class Sound(Record):
+    """How recordings are brought to log-mel frames."""
+
+    rate: int = Field(default=16_000, ge=1000, description="samples a second; other rates are refused")
+    channel: int = Field(default=0, ge=0, description="the one that is used, counted from 0")
+    segment: int = Field(default=1024, ge=16, description="samples of one short-time Fourier transform")
+    hop: int = Field(default=512, ge=1, description="samples from one frame to the next")
+    bands: int = Field(default=64, ge=4, le=512, description="mel bands")
 
 
 class Published(Record):
@@ -113,32 +166,46 @@ class Published(Record):
     test_units: int
 
 
-class Training(Record):
-    """How the network is built and fitted: the defaults of the launchpad."""
+class Optimisation(Record):
+    """What fitting any of the networks takes."""
 
-    encoder: EncoderName = "cnn"
-    hidden: tuple[int, ...] = (64, 128, 256)
     latent: int = Field(default=16, ge=1)
     beta: float = Field(default=0.1, ge=0.0)
     warmup_share: float = Field(
         default=0.3, ge=0.0, le=1.0, description="share of the epochs over which beta rises from 0"
     )
-    error: Literal["mse", "mae"] = "mse"
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0.0)
     weight_decay: float = Field(default=1e-4, ge=0.0)
     gradient_clip: float = Field(default=1.0, gt=0.0)
     patience: int = Field(default=8, ge=1, description="epochs without improvement before training stops")
+    seed: int = 0
+
+
+class Training(Optimisation):
+    """How the network of windows is built and fitted: the defaults of the launchpad."""
+
+    encoder: EncoderName = "cnn"
+    hidden: tuple[int, ...] = (64, 128, 256)
+    error: Literal["mse", "mae"] = "mse"
     max_windows_per_epoch: int = Field(default=6000, ge=1)
     noise: float = Field(default=0.0, ge=0.0, description="augmentation: sd of added noise")
     magnitude: float = Field(default=0.0, ge=0.0, description="augmentation: sd of a channel's factor around 1")
     time_warp: float = Field(default=0.0, ge=0.0, lt=1.0, description="augmentation: strength of the time warp")
-    seed: int = 0
 
 
-class Calibration(Record):
-    """How errors become a score and the score a decision."""
+class Thresholding(Record):
+    """How scores become decisions."""
+
+    threshold: ThresholdMethod = Field(
+        default="auto", description="auto: best_f1 where the calibration part has both labels, else conformal"
+    )
+    false_alarm_rate: Share = 0.01
+
+
+class Calibration(Thresholding):
+    """How errors of windows become a score and the score a decision."""
 
     score: tuple[Literal["error", "level", "latent", "mean_error"], ...] | None = Field(
         default=None,
@@ -150,10 +217,6 @@ class Calibration(Record):
         ge=1,
         description="rows at the window's end that are averaged; a fifth of the window when left out",
     )
-    threshold: ThresholdMethod = Field(
-        default="auto", description="auto: best_f1 where the calibration part has both labels, else conformal"
-    )
-    false_alarm_rate: Share = 0.01
 
 
 class Dataset(Record):
@@ -166,11 +229,19 @@ class Dataset(Record):
     licence: str
     citation: str = ""
     archive: Archive | None = None
+    alternatives: tuple[Archive, ...] = Field(
+        default=(), description="other archives that hold the dataset too, tried in order where the first is not there"
+    )
+    members: tuple[str, ...] = Field(
+        default=(), description="patterns of what to unpack of the archive, such as fan/id_00/*; all when left out"
+    )
     folder: str | None = Field(default=None, description="an already extracted folder, used as it is")
     files: TableFiles | None = None
     columns: Columns = Columns()
     labels: Labels = Labels()
     window: Window = Window()
+    imaging: Imaging = Imaging()
+    sound: Sound = Sound()
     split: Split = Split()
     regimes: int = Field(default=1, ge=1, le=64)
     published: Published | None = None
@@ -181,6 +252,11 @@ class Dataset(Record):
     training: Training = Training()
     calibration: Calibration = Calibration()
     base: str = Field(default=".", description="folder of the catalogue file; relative paths start there")
+
+    @property
+    def medium(self) -> Medium:
+        """What the raw data are: tables, recordings or images."""
+        return MEDIA[self.kind]
 
 
 class Artifact(Record):
