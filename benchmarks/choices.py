@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from vae_pipeline.catalog import dataset
-from vae_pipeline.detector.calibrate import CalibrationReport, calibrate
+from vae_pipeline.detector.report import CalibrationReport
+from vae_pipeline.detector.window_calibration import calibrate_windows
 from vae_pipeline.features.build import build
 from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.models.train import train
@@ -21,17 +22,16 @@ __all__ = ["calibration_report", "main"]
 def calibration_report(name: str, beta: float, seed: int) -> CalibrationReport:
     """What calibration says of a network trained with ``beta`` on the split of ``seed``."""
     entry = dataset(name, "timeseries", load_settings().catalog_files)
-    entry = entry.model_copy(update={"split": entry.split.model_copy(update={"seed": seed})})
-    training = entry.training.model_copy(update={"beta": beta, "seed": seed})
+    split, training = entry.split.model_copy(update={"seed": seed}), {"beta": beta, "seed": seed}
+    entry = entry.model_copy(update={"split": split, "training": entry.training.model_copy(update=training)})
     with tempfile.TemporaryDirectory() as scratch:
         raw, features, trained = (Path(scratch) / part for part in ("raw", "features", "trained"))
         for folder in (raw, features, trained):
             folder.mkdir()
         load(entry, load_settings(), raw)
         build(entry, raw, features)
-        opened = FeatureSet.open(features)
-        train(opened, training, trained)
-        _, report = calibrate(entry, "choices", opened, trained / "model.onnx")
+        train(entry, features, trained)
+        _, report = calibrate_windows(entry, "choices", FeatureSet.open(features), trained / "model.onnx")
     return report
 
 

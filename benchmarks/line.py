@@ -1,11 +1,13 @@
-"""From a dataset to a calibrated detector by library calls, without Dagster, in one folder."""
+"""From a dataset of tables to a calibrated detector by library calls, without Dagster, in one folder."""
 
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from vae_pipeline.detector.calibrate import calibrate
 from vae_pipeline.detector.detector import Detector
+from vae_pipeline.detector.window_calibration import calibrate_windows
+from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.features.build import build
 from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.records import Dataset
@@ -25,12 +27,12 @@ class Trained:
         detector: calibrated, as loaded from its folder.
         train_seconds: training and export.
         calibrate_seconds: fitting score, standardisation and threshold.
-        windows_per_second: of training, as `vae_pipeline.models.fit.fit` reports it.
+        windows_per_second: of training, as `vae_pipeline.models.train.train` reports it.
     """
 
     dataset: Dataset
     features: FeatureSet
-    detector: Detector
+    detector: WindowDetector
     train_seconds: float
     calibrate_seconds: float
     windows_per_second: float
@@ -47,14 +49,14 @@ def run_line(dataset: Dataset, folder: Path) -> Trained:
     build(dataset, raw, built)
     features = FeatureSet.open(built)
     began = time.perf_counter()
-    fitted = train(features, dataset.training, trained)
+    fitted = train(dataset, built, trained)
     done = time.perf_counter()
-    calibrate(dataset, "benchmark", features, trained / "model.onnx")[0].save(detector)
+    calibrate_windows(dataset, "benchmark", features, trained / "model.onnx")[0].save(detector)
     return Trained(
         dataset=dataset,
         features=features,
-        detector=Detector.load(detector),
+        detector=cast("WindowDetector", Detector.load(detector)),
         train_seconds=done - began,
         calibrate_seconds=time.perf_counter() - done,
-        windows_per_second=fitted.windows_per_second,
+        windows_per_second=fitted.samples_per_second,
     )

@@ -15,10 +15,14 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from vae_pipeline.records import Dataset
+from vae_pipeline.records import Dataset, Training
+
+if TYPE_CHECKING:
+    from vae_pipeline.detector.windows import WindowDetector
 
 __all__ = ["STEPS", "Peaks", "columns_of", "measured", "network", "watched"]
 
@@ -81,12 +85,18 @@ def network(dataset: Dataset, path: Path) -> None:
     from vae_pipeline.models.export import export_onnx
     from vae_pipeline.models.timeseries.network import NetworkShape, TimeSeriesVAE
 
-    channels = len(dataset.columns.sensors or ())
-    export_onnx(TimeSeriesVAE(NetworkShape.of(dataset.training, channels, dataset.window.length)), path)
+    training, channels = cast("Training", dataset.training), len(dataset.columns.sensors or ())
+    export_onnx(TimeSeriesVAE(NetworkShape.of(training, channels, dataset.window.length)), path)
 
 
 def _dataset(folder: Path) -> Dataset:
     return Dataset.model_validate_json((folder / "dataset.json").read_text())
+
+
+def _detector(folder: Path) -> "WindowDetector":
+    from vae_pipeline.detector.detector import Detector
+
+    return cast("WindowDetector", Detector.load(folder / "detector"))
 
 
 def _start(_: Path) -> None:
@@ -103,29 +113,30 @@ def _build(folder: Path) -> None:
 
 def _train(folder: Path) -> None:
     from vae_pipeline.features.feature_set import FeatureSet
-    from vae_pipeline.models.fit import fit
     from vae_pipeline.models.holdout import hold_out
+    from vae_pipeline.models.timeseries.fit import fit
 
     features = FeatureSet.open(folder / "features")
     normal = features.windows("fit", healthy_only=True)
     windows, steering = hold_out(normal, features.units(normal))
     (folder / "trained").mkdir(exist_ok=True)
-    fit(windows, steering, _dataset(folder).training, folder / "trained")
+    fit(windows, steering, cast("Training", _dataset(folder).training), folder / "trained")
 
 
 def _calibrate(folder: Path) -> None:
-    from vae_pipeline.detector.calibrate import calibrate
+    from vae_pipeline.detector.window_calibration import calibrate_windows
     from vae_pipeline.features.feature_set import FeatureSet
 
-    detector, _ = calibrate(_dataset(folder), "memory", FeatureSet.open(folder / "features"), folder / "model.onnx")
+    detector, _ = calibrate_windows(
+        _dataset(folder), "memory", FeatureSet.open(folder / "features"), folder / "model.onnx"
+    )
     detector.save(folder / "detector")
 
 
 def _score(folder: Path) -> None:
-    from vae_pipeline.detector.detector import Detector
     from vae_pipeline.features.feature_set import FeatureSet
 
-    Detector.load(folder / "detector").score_scaled(FeatureSet.open(folder / "features").windows("test"))
+    _detector(folder).score_scaled(FeatureSet.open(folder / "features").windows("test"))
 
 
 def columns_of(file: Path) -> dict[str, np.ndarray]:
@@ -152,9 +163,7 @@ def _read_table(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _score_table(folder: Path) -> None:
-    from vae_pipeline.detector.detector import Detector
-
-    Detector.load(folder / "detector").score_table(_read_table(folder))
+    _detector(folder).score_table(_read_table(folder))
 
 
 STEPS: dict[str, Callable[[Path], object]] = {

@@ -25,9 +25,9 @@ from benchmarks.report import machine, markdown_table, write_section
 from vae_pipeline.catalog import dataset as catalogue_entry
 from vae_pipeline.errors import VaePipelineError
 from vae_pipeline.evaluation.baselines import Level, sample
-from vae_pipeline.evaluation.evaluate import scored_part
 from vae_pipeline.evaluation.metrics import Scored, intervals
 from vae_pipeline.evaluation.ranking import Ranking
+from vae_pipeline.evaluation.windows import scored_part
 from vae_pipeline.features.signal import window_statistics
 from vae_pipeline.features.windows import Windows
 from vae_pipeline.settings import load_settings

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -22,9 +23,9 @@ from benchmarks.memory import STEPS, columns_of, measured, network
 from benchmarks.report import machine, markdown_table, write_section
 from vae_pipeline.catalog import dataset as catalogue_entry
 from vae_pipeline.detector import session as session_module
-from vae_pipeline.detector.detector import Detector
+from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.features.windows import Windows
-from vae_pipeline.records import Dataset
+from vae_pipeline.records import Dataset, Training
 
 __all__ = ["Paired", "batch_sizes", "main", "memory_table", "paired", "scoring_table"]
 
@@ -66,8 +67,8 @@ def paired(
     return Paired(*np.median(seconds, axis=0).tolist(), ratio=float(np.median(seconds[:, 0] / seconds[:, 1])))
 
 
-def scoring_table(detector: Detector, windows: Windows, columns: dict[str, np.ndarray], rounds: int) -> str:
-    """`Detector.score_scaled` and `Detector.score_table` beside ONNX Runtime alone over the same windows.
+def scoring_table(detector: WindowDetector, windows: Windows, columns: dict[str, np.ndarray], rounds: int) -> str:
+    """`WindowDetector.score_scaled` and `WindowDetector.score_table` beside ONNX Runtime alone over the same windows.
 
     Processor time leaves out what other processes take, and counts all threads.
     """
@@ -86,7 +87,7 @@ def scoring_table(detector: Detector, windows: Windows, columns: dict[str, np.nd
     for name, call in calls.items():
         wall, processor = paired(alone, call, rounds), paired(alone, call, rounds, time.process_time)
         speeds = [f"{count / wall.second:,.0f}", f"{count / wall.first:,.0f}"]
-        rows.append([f"`Detector.{name}`", *speeds, f"{wall.ratio:.2f}", f"{processor.ratio:.2f}"])
+        rows.append([f"`WindowDetector.{name}`", *speeds, f"{wall.ratio:.2f}", f"{processor.ratio:.2f}"])
     header = ["scoring", "windows/s", "ONNX Runtime alone", "ratio", "ratio by processor time"]
     return markdown_table(header, rows)
 
@@ -108,11 +109,11 @@ def batch_sizes(windows: Windows, run: Callable[[np.ndarray], object], sizes: Se
     return markdown_table(["windows a call", "windows/s", "windows per processor second"], rows)
 
 
-def small_network(detector: Detector, entry: Dataset, path: Path) -> Detector:
+def small_network(detector: WindowDetector, entry: Dataset, path: Path) -> WindowDetector:
     """The detector around an untrained network of the encoder mlp: its scores mean nothing, its speed does."""
     network(entry.model_copy(update={"training": entry.training.model_copy(update={"encoder": "mlp"})}), path)
     session = session_module.NetworkSession(path)
-    return Detector(detector.description, detector.scaler, detector.scorer, session, detector.reference)
+    return WindowDetector(detector.description, detector.scaler, detector.scorer, session, detector.reference)
 
 
 def memory_table(entry: Dataset, folder: Path, folds: Sequence[int], told: Callable[[str], None]) -> str:
@@ -169,10 +170,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     command = f"{variable}python -m benchmarks.throughput --rounds {options.rounds} --epochs {options.epochs}"
     conditions = f"on {machine()}{load}.\n\n"
+    encoder = cast("Training", entry.training).encoder
     speed = (
         f"`{command} --folds` {conditions}"
         f"Training, {options.epochs} epochs, with everything around it: {trained.windows_per_second:,.0f} windows/s "
-        f"(windows of {test.channels} channels and {test.length} rows, encoder {entry.training.encoder}).\n\n"
+        f"(windows of {test.channels} channels and {test.length} rows, encoder {encoder}).\n\n"
         f"Scoring {len(test):,} windows, {session_module.BATCH} a call:\n\n{scoring}\n\n"
         f"The same with the encoder mlp, a network so small that everything around it shows:\n\n{small}\n\n"
         f"The network alone by windows a call:\n\n{sizes}\n"

@@ -17,7 +17,7 @@ STAGE_CODE_VERSIONS: dict[str, str] = {
     "validated": "1",
     "features": "1",
     "trained": "2",
-    "calibrated": "3",
+    "calibrated": "4",
     "evaluated": "2",
     "registered": "1",
     "promoted": "1",

@@ -76,6 +76,11 @@ def _resolved(name: str, entry: Any, content: dict[str, Any], path: Path) -> dic
     merged = {**_named(content, "defaults", shared, name, path), **own} if shared else own
     if isinstance(merged.get("archive"), str):
         merged["archive"] = _named(content, "archives", merged["archive"], name, path)
+    if isinstance(merged.get("alternatives"), list):
+        merged["alternatives"] = [
+            _named(content, "archives", item, name, path) if isinstance(item, str) else item
+            for item in merged["alternatives"]
+        ]
     return {"name": name, "base": str(path.parent.resolve()), **merged}
 
 

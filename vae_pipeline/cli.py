@@ -7,18 +7,22 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from pydantic import ValidationError
 
-from vae_pipeline.errors import DetectorError, SettingError, VaePipelineError
-from vae_pipeline.records import Calibration, Line, Training
+from vae_pipeline.errors import SettingError, VaePipelineError
+from vae_pipeline.records import CALIBRATIONS, TRAININGS, Line, Record
 from vae_pipeline.settings import Settings, load_settings
 
 __all__ = ["main"]
 
-_LINES = ("timeseries",)
-_SETTABLE = ", ".join([*Training.model_fields, *Calibration.model_fields])
+_LINES = ("timeseries", "vision")
+_DEMO = {
+    "sample_turbofan": ("timeseries", "generated engines, two fault modes, six operating regimes"),
+    "sample_machine_sound": ("timeseries", "generated recordings of a fan, three kinds of fault"),
+    "sample_product": ("vision", "generated pictures of a part, four kinds of defect"),
+}
 _ENVIRONMENT = {
     # threads that wait asleep: awake they cost a tenth less alone, and ten times more beside any other busy process
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -62,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=f"a hyperparameter or calibration setting: {_SETTABLE}",
+        help="a hyperparameter or calibration setting; an unknown NAME lists those of the line",
     )
     run.set_defaults(command=_run)
 
@@ -73,15 +77,22 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="machine-readable, with all metrics")
     models.set_defaults(command=_models)
 
-    score = commands.add_parser("score", help="score a CSV or Parquet file with the champion")
+    score = commands.add_parser(
+        "score", help="score a CSV or Parquet file, a wav file or image, or a folder of these, with the champion"
+    )
     score.add_argument("line", choices=_LINES)
     score.add_argument("dataset")
     score.add_argument("file", type=Path)
     score.add_argument("--out", type=Path, help="CSV or Parquet; FILE.scores.csv when left out")
+    score.add_argument(
+        "--maps",
+        type=Path,
+        help="of images: a folder for maps as PNG, where grey 128 is the level that normal images stay below",
+    )
     score.add_argument("--model", default="champion", help="alias or version number (champion)")
     score.set_defaults(command=_score)
 
-    demo = commands.add_parser("demo", help="train on generated engines and show the result")
+    demo = commands.add_parser("demo", help="train on generated engines, recordings and pictures, and show the results")
     demo.set_defaults(command=_demo)
 
     ui = commands.add_parser("ui", help="open the Dagster UI")
@@ -92,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    _train(options.line, options.dataset, _stage_config(options.set), load_settings())
+    _train(options.line, options.dataset, _stage_config(options.line, options.set), load_settings())
     return 0
 
 
@@ -116,30 +127,35 @@ def _train(line: Line, name: str, config: dict[str, Any], settings: Settings) ->
     print()
     print(f"threshold   {calibrated['threshold']:.3f} by {calibrated['method']}: {calibrated['guarantee']}")
     if "test_false_alarms_per_1000" in metrics:
-        print(f"alarms      {metrics['test_false_alarms_per_1000']:.1f} false per 1,000 healthy windows")
+        noun = next(noun for noun in ("windows", "clips", "images") if f"test_{noun}" in metrics)
+        print(f"alarms      {metrics['test_false_alarms_per_1000']:.1f} false per 1,000 healthy {noun}")
     if "test_lead_time_median" in metrics:
         share = metrics["test_lead_time_share"]
         print(
             f"lead time   {metrics['test_lead_time_median']:.0f} cycles before failure (median), {share:.0%} of units"
         )
+    for warning in evaluated.get("cannot_compute", "").splitlines():
+        print(f"note        {warning}")
     print(f"version     {line}-{name} version {version}: {found['promoted']['reason']}")
     print(f"model card  {Path(evaluated['folder']) / 'card.md'}")
 
 
-def _stage_config(settings: Sequence[str]) -> dict[str, Any]:
+def _stage_config(line: Line, settings: Sequence[str]) -> dict[str, Any]:
     """``NAME=VALUE`` options as run config of the stages they belong to.
 
     Raises:
         SettingError: a name is unknown or a value not allowed, told before any stage begins.
     """
     config: dict[str, Any] = {}
+    records: dict[str, type[Record]] = {"trained": TRAININGS[line], "calibrated": CALIBRATIONS[line]}
     for item in settings:
         name, given, value = item.partition("=")
-        stage = "trained" if name in Training.model_fields else "calibrated"
-        if not given or (stage == "calibrated" and name not in Calibration.model_fields):
-            msg = f"--set {item}: write NAME=VALUE with a name of: {_SETTABLE}"
+        stage = next((stage for stage, record in records.items() if name in record.model_fields), None)
+        if not given or stage is None:
+            names = ", ".join(name for record in records.values() for name in record.model_fields)
+            msg = f"--set {item}: write NAME=VALUE with a name of: {names}"
             raise SettingError(msg)
-        record = Training if stage == "trained" else Calibration
+        record = records[stage]
         try:
             known = record.model_validate({name: _value(value, record.model_fields[name].annotation)})
         except ValidationError as error:
@@ -165,8 +181,8 @@ def _datasets(_options: argparse.Namespace) -> int:
     from vae_pipeline.console import grid
 
     known = catalog(load_settings().catalog_files).values()
-    rows = [[entry.name, entry.line, str(entry.window.length), entry.title, entry.licence] for entry in known]
-    print(grid([["name", "line", "window", "title", "licence"], *rows]))
+    rows = [[entry.name, entry.line, entry.medium, entry.title, entry.licence] for entry in known]
+    print(grid([["name", "line", "data", "title", "licence"], *rows]))
     return 0
 
 
@@ -195,59 +211,30 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _score(options: argparse.Namespace) -> int:
-    import io
-
-    from tqdm import tqdm
-
     from vae_pipeline.catalog import dataset
     from vae_pipeline.detector.detector import Detector
     from vae_pipeline.registry.shelf import Shelf
     from vae_pipeline.registry.tracking import Tracker
-    from vae_pipeline.sources.readings import read_readings
-    from vae_pipeline.storage import write_bytes
+    from vae_pipeline.score_files import score_file
 
     settings = load_settings()
     entry = dataset(options.dataset, options.line, settings.catalog_files)
-    readings = read_readings(options.file, entry)
     shelf, name = Shelf(Tracker(settings)), f"{options.line}-{options.dataset}"
     reference = int(options.model) if options.model.isdigit() else options.model
     if reference == "champion":
         shelf.champion(name)
     detector = Detector.load(shelf.detector_folder(name, reference))
-    columns = {str(column): readings[column].to_numpy() for column in readings}
-    try:
-        with tqdm(desc="scoring", unit=" windows", unit_scale=True, disable=None) as bar:
-            scores = detector.score_table(columns, progress=bar.update)
-    except DetectorError as error:
-        msg = f"{options.file}: {error}"
-        raise DetectorError(msg) from error
-    keep = [column for column in (entry.columns.unit, entry.columns.time) if column in readings]
-    scored = (
-        readings[keep]
-        .iloc[scores.row]
-        .assign(
-            row=scores.row + 1, score=scores.score, alarm=scores.alarm, threshold=detector.description.threshold.value
-        )
-    )
-    out: Path = options.out or options.file.with_name(f"{options.file.stem}.scores.csv")
-    if out.suffix.lower() in (".parquet", ".pq"):
-        buffer = io.BytesIO()
-        scored.to_parquet(buffer, index=False)
-        write_bytes(out, buffer.getvalue())
-    else:
-        write_bytes(out, scored.to_csv(index=False).encode())
-    if scores.short_units:
-        short = f"{len(scores.short_units)} units have fewer than {detector.description.window} rows and no score"
-        print(f"{short}: {', '.join(scores.short_units[:10])}", file=sys.stderr)
-    print(f"{out}: {len(scored):,} windows, {int(scored['alarm'].sum()):,} alarms")
+    print(score_file(detector, entry, options.file, options.out, options.maps))
     return 0
 
 
 def _demo(_options: argparse.Namespace) -> int:
     settings = load_settings()
-    print("Training a detector for sample_turbofan: generated engines, two fault modes, six operating regimes.\n")
-    _train("timeseries", "sample_turbofan", {}, settings)
-    print("\nSee every stage with its pictures: make ui, then open http://127.0.0.1:3000 and choose Assets.")
+    for number, (name, (line, words)) in enumerate(_DEMO.items(), start=1):
+        print(f"{number} of {len(_DEMO)}: training a detector for {name}: {words}.\n")
+        _train(cast("Line", line), name, {}, settings)
+        print()
+    print("See every stage with its pictures: make ui, then open http://127.0.0.1:3000 and choose Assets.")
     return 0
 
 

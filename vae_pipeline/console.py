@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 __all__ = ["StageLog", "detector_table", "grid"]
 
 
+_MORE = {"partial_auc": "pAUC", "pixel_auroc": "pixel ROC-AUC", "aupro": "AUPRO"}
+
+
 def grid(rows: Sequence[Sequence[str]]) -> str:
     """Rows as aligned columns; the first row is underlined."""
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
@@ -32,10 +35,12 @@ def detector_table(metrics: Mapping[str, float]) -> str:
         return "" if low is None or high is None else f"{low:.3f} – {high:.3f}"
 
     ranked = sorted(found.items(), key=lambda item: -item[1].get("pr_auc", -1.0))
-    rows = [["detector", "ROC-AUC", "PR-AUC", "95 % interval", "F1", "best F1"]]
+    more = {key: title for key, title in _MORE.items() if any(key in figures for figures in found.values())}
+    rows = [["detector", "ROC-AUC", "PR-AUC", "95 % interval", *more.values(), "F1", "best F1"]]
     for name, figures in ranked:
         shown = [cell(figures, figure) for figure in ("roc_auc", "pr_auc")]
-        rows.append([name, *shown, interval(figures, "pr_auc"), cell(figures, "f1"), cell(figures, "best_f1")])
+        rest = [cell(figures, figure) for figure in (*more, "f1", "best_f1")]
+        rows.append([name, *shown, interval(figures, "pr_auc"), *rest])
     return grid(rows)
 
 

@@ -1,8 +1,8 @@
 """The nouns that cross rooms: frozen, validated, written as JSON or YAML."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 Line = Literal["timeseries", "vision", "multimodal"]
 Part = Literal["fit", "calibrate", "test"]
@@ -52,6 +52,7 @@ class Archive(Record):
     path: str
     url: str | None = None
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    md5: str | None = Field(default=None, pattern="^[0-9a-f]{32}$", description="where the authors publish no sha256")
     inner: str | None = None
     max_unpacked_bytes: int = Field(default=4 * 2**30, gt=0)
 
@@ -128,7 +129,8 @@ class Split(Record):
         default=None,
         ge=0,
         le=100,
-        description="recordings: leave-out folds over the normal clips, 0 for none; up to 7 where clips are few",
+        description="recordings: leave-out folds over the normal clips, 0 for none; where clips are few one for each, "
+        "at most 20",
     )
     seed: int = 0
 
@@ -195,6 +197,32 @@ class Training(Optimisation):
     time_warp: float = Field(default=0.0, ge=0.0, lt=1.0, description="augmentation: strength of the time warp")
 
 
+class ImageTraining(Optimisation):
+    """How the network of images is built and fitted: the defaults of the launchpad."""
+
+    width: int = Field(default=16, ge=4, multiple_of=4, description="channels of the first convolution")
+    latent: int = Field(default=64, ge=1)
+    head: bool = Field(default=True, description="a segmentation head on image and reconstruction")
+    beta: float = Field(default=1.0, ge=0.0)
+    pixel_noise: float = Field(
+        default=0.1, gt=0.0, description="sd of a pixel around its reconstruction, of full scale"
+    )
+    structure: float = Field(default=1.0, ge=0.0, description="weight of 1 - SSIM in the reconstruction error")
+    epochs: int = Field(default=40, ge=1)
+    patience: int = Field(default=20, ge=1, description="epochs without improvement before training stops")
+    batch_size: int = Field(default=16, ge=1)
+    images_per_epoch: int = Field(default=512, ge=1, description="drawn anew every epoch")
+    workers: int | None = Field(
+        default=None, ge=0, description="processes that make training examples; none below 4 cores when left out"
+    )
+    anomalous_share: float = Field(default=0.7, ge=0.0, le=1.0, description="training images with a synthetic anomaly")
+    flip: bool = Field(default=False, description="augmentation: mirrored both ways")
+    rotation: float = Field(default=2.0, ge=0.0, le=180.0, description="augmentation: turned up to so many degrees")
+    shift: float = Field(default=0.01, ge=0.0, lt=0.5, description="augmentation: moved up to this share of the side")
+    jitter: float = Field(default=0.05, ge=0.0, lt=1.0, description="augmentation: brightness, contrast, saturation")
+    blur: float = Field(default=0.1, ge=0.0, le=1.0, description="augmentation: share of images blurred a little")
+
+
 class Thresholding(Record):
     """How scores become decisions."""
 
@@ -217,6 +245,46 @@ class Calibration(Thresholding):
         ge=1,
         description="rows at the window's end that are averaged; a fifth of the window when left out",
     )
+
+
+class ImageCalibration(Thresholding):
+    """How maps of an image become a score and the score a decision."""
+
+    score: tuple[Literal["residual", "structure", "head"], ...] | None = Field(
+        default=None,
+        description="maps that are summed; when left out chosen on calibration images with synthetic anomalies",
+    )
+    placement: Literal["pixel", "image"] | None = Field(
+        default=None,
+        description="whether maps are standardised pixel by pixel, for aligned objects, or over the whole image; "
+        "chosen for each map when left out",
+    )
+    smoothing: float = Field(default=0.012, ge=0.0, le=0.2, description="sd of the maps' blur, a share of the side")
+    top: Share = Field(default=0.005, description="share of a map's pixels, the highest, whose mean counts")
+
+
+def _record_of(line: str, records: dict[str, type[Record]], value: Any) -> Any:
+    """A field's value as the record of the dataset's line, with the place of an error in its message."""
+    if isinstance(value, Record):
+        value = value.model_dump()
+    try:
+        return records.get(line, records["timeseries"]).model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        msg = f"{'.'.join(str(item) for item in first['loc'])}: {first['msg']}"
+        raise ValueError(msg) from error
+
+
+TRAININGS: dict[str, type[Training | ImageTraining]] = {"timeseries": Training, "vision": ImageTraining}
+CALIBRATIONS: dict[str, type[Calibration | ImageCalibration]] = {"timeseries": Calibration, "vision": ImageCalibration}
+
+
+POSE_TRAINING: dict[Pose, dict[str, Any]] = {
+    "aligned": {},
+    "free": {"rotation": 180.0, "shift": 0.02},
+    "texture": {"flip": True, "shift": 0.0},
+}
+"""Augmentation that an object's pose asks for, where the catalogue does not state it."""
 
 
 class Dataset(Record):
@@ -249,9 +317,29 @@ class Dataset(Record):
         default={}, description="stated limits of a column; learnt from the training rows where left out"
     )
     generator: dict[str, int] = Field(default={}, description="size and seed of a sample_* dataset")
-    training: Training = Training()
-    calibration: Calibration = Calibration()
+    training: Training | ImageTraining = Field(default={}, validate_default=True)  # type: ignore[assignment]
+    calibration: Calibration | ImageCalibration = Field(default={}, validate_default=True)  # type: ignore[assignment]
     base: str = Field(default=".", description="folder of the catalogue file; relative paths start there")
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _training(cls, value: Any, info: ValidationInfo) -> Any:
+        imaging = info.data.get("imaging")
+        if info.data.get("line") == "vision" and imaging and isinstance(value, dict):
+            value = {**POSE_TRAINING[imaging.pose], **value}
+        return _record_of(info.data.get("line", ""), TRAININGS, value)  # type: ignore[arg-type]
+
+    @field_validator("calibration", mode="before")
+    @classmethod
+    def _calibration(cls, value: Any, info: ValidationInfo) -> Any:
+        return _record_of(info.data.get("line", ""), CALIBRATIONS, value)  # type: ignore[arg-type]
+
+    @model_validator(mode="after")
+    def _line_fits_medium(self) -> "Dataset":
+        if (self.medium == "image") != (self.line == "vision"):
+            msg = f"line: data of kind {self.kind} do not run on the line {self.line}"
+            raise ValueError(msg)
+        return self
 
     @property
     def medium(self) -> Medium:

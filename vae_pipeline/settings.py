@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vae_pipeline.errors import SettingError
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "has_gpu", "load_settings"]
 
 
 class Settings(BaseSettings):
@@ -64,3 +64,9 @@ def load_settings() -> Settings:
         name = name if name.startswith("MLFLOW") else f"VAE_PIPELINE_{name}"
         msg = f"{name}: {first['msg']} (got {first.get('input')!r})"
         raise SettingError(msg) from error
+
+
+@cache
+def has_gpu() -> bool:
+    """Whether CUDA drives a GPU here; asked of the driver, since loading torch to ask it takes seconds."""
+    return Path("/proc/driver/nvidia/gpus").is_dir() and any(Path("/proc/driver/nvidia/gpus").iterdir())

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -68,3 +69,19 @@ def data_mirror() -> Path:
     if not _MIRROR.is_dir():
         pytest.skip(f"no real data: {_MIRROR} is no folder; set VAE_PIPELINE_DATA_MIRROR to the folder with cmapss/")
     return _MIRROR
+
+
+@pytest.fixture(scope="session")
+def image_example(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A calibrated detector of small pictures with all that lies behind it; see `ImageExample`."""
+    from vae_pipeline_tests.detector.image_examples import made_images
+
+    return made_images(tmp_path_factory.mktemp("image_example"))
+
+
+@pytest.fixture(scope="session")
+def sound_example(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A calibrated detector of short recordings with all that lies behind it; see `SoundExample`."""
+    from vae_pipeline_tests.detector.sound_examples import made_sounds
+
+    return made_sounds(tmp_path_factory.mktemp("sound_example"))

@@ -48,7 +48,9 @@ def test_run_tells_stages_result_and_card(trained):
     _, out = trained
     for number, stage in enumerate(("raw", "validated", "features", "trained", "calibrated", "evaluated"), start=1):
         assert f"[{number}/8] {stage}" in out
-    for text in ("epoch 1/1", "VAE", "PR-AUC", "threshold ", "alarms ", "timeseries-tiny version 1", "card.md"):
+    for text in ("epoch 1/1", "VAE", "PR-AUC", "threshold ", "alarms ", "per 1,000 healthy windows"):
+        assert text in out
+    for text in ("timeseries-tiny version 1", "card.md"):
         assert text in out
 
 
@@ -170,7 +172,9 @@ def test_without_a_champion_the_command_that_makes_one_is_named(tmp_path, capsys
     assert "make one with: vae-pipeline run timeseries sample_turbofan" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["run"], ["run", "vision", "x"], ["fly"], ["score", "timeseries", "FD001"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["run"], ["run", "multimodal", "x"], ["fly"], ["score", "timeseries", "FD001"]]
+)
 def test_wrong_usage_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as told:
         main(arguments)
@@ -189,11 +193,23 @@ def test_stopping_says_that_finished_work_is_kept(monkeypatch, capsys):
 
 def test_settings_go_to_the_stage_they_belong_to():
     given = ["epochs=3", "hidden=32,16", "beta=1", "encoder=mlp", "score=error,level", "late=5", "threshold=mad"]
-    assert _stage_config(given) == {
+    assert _stage_config("timeseries", given) == {
         "trained": {"config": {"epochs": 3, "hidden": [32, 16], "beta": 1.0, "encoder": "mlp"}},
         "calibrated": {"config": {"score": ["error", "level"], "late": 5, "threshold": "mad"}},
     }
-    assert isinstance(_stage_config(["beta=1"])["trained"]["config"]["beta"], float)
-    assert _stage_config(["hidden=32"]) == {"trained": {"config": {"hidden": [32]}}}
-    with pytest.raises(SettingError, match="with a name of: encoder, hidden"):
-        _stage_config(["width=3"])
+    assert isinstance(_stage_config("timeseries", ["beta=1"])["trained"]["config"]["beta"], float)
+    assert _stage_config("timeseries", ["hidden=32"]) == {"trained": {"config": {"hidden": [32]}}}
+    with pytest.raises(SettingError, match=r"with a name of: latent, beta, .*encoder, hidden, .*false_alarm_rate"):
+        _stage_config("timeseries", ["width=8"])
+
+
+def test_every_line_has_settings_of_its_own():
+    given = ["width=8", "head=false", "score=residual,head", "placement=pixel"]
+    assert _stage_config("vision", given) == {
+        "trained": {"config": {"width": 8, "head": False}},
+        "calibrated": {"config": {"score": ["residual", "head"], "placement": "pixel"}},
+    }
+    with pytest.raises(SettingError, match=r"width=3.*multiple of 4"):
+        _stage_config("vision", ["width=3"])
+    with pytest.raises(SettingError, match=r"with a name of: .*width, head"):
+        _stage_config("vision", ["hidden=32"])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from vae_pipeline.evaluation.evaluate import read_scored
+from vae_pipeline.evaluation.result import read_scored
 from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline_tests.defs.conftest import Home
 

@@ -24,7 +24,17 @@ import numpy as np
 from vae_pipeline.calibration.moments import RunningMoments
 from vae_pipeline.errors import CalibrationError
 
-__all__ = ["PARTS", "SMALLEST_DEVIATION", "HealthyStatistics", "Observation", "WindowScorer", "late_weights"]
+__all__ = [
+    "PARTS",
+    "SMALLEST_DEVIATION",
+    "HealthyStatistics",
+    "Observation",
+    "Summary",
+    "WindowScorer",
+    "averaged",
+    "late_weights",
+    "summarised",
+]
 
 PARTS = ("error", "level", "latent", "mean_error")
 
@@ -47,6 +57,66 @@ class Observation(NamedTuple):
     windows: np.ndarray
     reconstruction: np.ndarray
     latent: np.ndarray
+
+
+class Summary(NamedTuple):
+    """What the score needs of windows, or, averaged, of whole units such as recordings.
+
+    Attributes:
+        error: late mean of the residual of every sensor, shape (n, channels).
+        level: late mean of the readings, same shape.
+        latent: posterior means, shape (n, latent).
+        mean_error: mean squared error over the whole window, shape (n,).
+    """
+
+    error: np.ndarray
+    level: np.ndarray
+    latent: np.ndarray
+    mean_error: np.ndarray
+
+
+def summarised(batch: Observation, late: int) -> Summary:
+    """The summary of each window of a batch."""
+    weights = late_weights(late)
+    level = batch.windows[:, :, -late:] @ weights
+    error = level - batch.reconstruction[:, :, -late:] @ weights
+    n, channels, time = batch.windows.shape
+    residual = (batch.windows - batch.reconstruction).reshape(n, channels * time)
+    return Summary(error, level, batch.latent, np.einsum("ni,ni->n", residual, residual) / residual.shape[1])
+
+
+def averaged(batches: Iterable[tuple[Observation, np.ndarray]], late: int) -> tuple[np.ndarray, Summary]:
+    """The units in rising order of their codes, and the mean over each one's windows.
+
+    Averages are taken before anything is squared: what varies within a unit cancels, what lasts stays. Memory grows
+    with the number of units alone.
+
+    Args:
+        batches: observations with the code of each window's unit, shape (n,).
+        late: rows at the window's end that are averaged.
+
+    Raises:
+        CalibrationError: there is no window.
+    """
+    sums: dict[int, list[np.ndarray | float]] = {}
+    for batch, units in batches:
+        summary = summarised(batch, late)
+        for code in np.unique(units):
+            mine = units == code
+            added = [np.asarray(values[mine].sum(0, dtype=np.float64)) for values in summary]
+            known = sums.get(int(code))
+            count = float(mine.sum())
+            sums[int(code)] = (
+                [count, *added]
+                if known is None
+                else [known[0] + count, *(a + b for a, b in zip(known[1:], added, strict=True))]
+            )
+    if not sums:
+        msg = "there is no window to average; shorten window.length"
+        raise CalibrationError(msg)
+    codes = sorted(sums)
+    columns = [np.stack([np.asarray(sums[code][place]) / sums[code][0] for code in codes]) for place in range(1, 5)]
+    return np.array(codes), Summary(*columns)
 
 
 def late_weights(late: int) -> np.ndarray:
@@ -97,10 +167,9 @@ class WindowScorer:
         Raises:
             CalibrationError: there are fewer than two windows.
         """
-        weights = late_weights(late)
         moments: tuple[RunningMoments, RunningMoments, RunningMoments] | None = None
         for batch in batches:
-            rows = (*_late_means(batch, weights), batch.latent)
+            rows = summarised(batch, late)[:3]
             if moments is None:
                 error, level, latent = (RunningMoments(values.shape[1]) for values in rows)
                 moments = (error, level, latent)
@@ -125,13 +194,12 @@ class WindowScorer:
 
     def parts(self, batch: Observation) -> np.ndarray:
         """The logarithm of every part, in the order of `PARTS`, shape (n, 4)."""
-        error_z, level_z = self.deviations(batch)
+        summary = summarised(batch, self.late)
+        error_z, level_z = self._deviations(summary)
         error, level = np.log1p(np.square(error_z)).mean(1), np.abs(level_z).mean(1)
-        centred = batch.latent - self.healthy.latent_mean
+        centred = summary.latent - self.healthy.latent_mean
         distance = np.einsum("ni,ij,nj->n", centred, self.healthy.latent_precision, centred, optimize=True)
-        residual = (batch.windows - batch.reconstruction).reshape(len(batch.windows), -1)
-        mean_error = np.einsum("ni,ni->n", residual, residual) / residual.shape[1]
-        values = np.stack([error, level, distance, mean_error], axis=1)
+        values = np.stack([error, level, distance, summary.mean_error], axis=1)
         return np.log(np.maximum(values, _SMALLEST))
 
     def deviations(self, batch: Observation) -> tuple[np.ndarray, np.ndarray]:
@@ -139,11 +207,13 @@ class WindowScorer:
 
         They say which sensor deviates, and in which direction.
         """
-        error, level = _late_means(batch, late_weights(self.late))
+        return self._deviations(summarised(batch, self.late))
+
+    def _deviations(self, summary: Summary) -> tuple[np.ndarray, np.ndarray]:
         healthy = self.healthy
         return (
-            (error - healthy.error_mean) / healthy.error_deviation,
-            (level - healthy.level_mean) / healthy.level_deviation,
+            (summary.error - healthy.error_mean) / healthy.error_deviation,
+            (summary.level - healthy.level_mean) / healthy.level_deviation,
         )
 
     def standardised(self, normal_parts: np.ndarray) -> "WindowScorer":
@@ -176,10 +246,3 @@ class WindowScorer:
         """The scorer that `to_arrays` wrote."""
         healthy = HealthyStatistics(**{name: arrays[name] for name in HealthyStatistics.__dataclass_fields__})
         return WindowScorer(late, healthy, form, arrays["part_mean"], arrays["part_deviation"])
-
-
-def _late_means(batch: Observation, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted means of the last rows of residual and readings, each of shape (n, channels)."""
-    late = len(weights)
-    level = batch.windows[:, :, -late:] @ weights
-    return level - batch.reconstruction[:, :, -late:] @ weights, level

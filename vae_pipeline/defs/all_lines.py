@@ -5,14 +5,17 @@ import dagster as dg
 from vae_pipeline.defs.artifact_io import ArtifactIOManager
 from vae_pipeline.defs.line import line_definitions
 from vae_pipeline.defs.resources import MlflowResource, StorageResource
+from vae_pipeline.records import Line
 
-__all__ = ["all_lines"]
+__all__ = ["LINES", "all_lines"]
+
+LINES: tuple[Line, ...] = ("timeseries", "vision")
 
 
 def all_lines() -> dg.Definitions:
     """Assets, jobs, schedules and resources."""
     return dg.Definitions.merge(
-        line_definitions("timeseries"),
+        *(line_definitions(line) for line in LINES),
         dg.Definitions(
             resources={"artifacts": ArtifactIOManager(), "storage": StorageResource(), "mlflow": MlflowResource()},
             # one process for one partition: heavy libraries are imported once

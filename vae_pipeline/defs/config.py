@@ -6,9 +6,9 @@ import dagster as dg
 from pydantic import Field, create_model
 
 from vae_pipeline.errors import SettingError
-from vae_pipeline.records import Calibration, Record, Training
+from vae_pipeline.records import CALIBRATIONS, TRAININGS, Line, Record
 
-__all__ = ["CalibrationConfig", "TrainingConfig", "overridden"]
+__all__ = ["calibration_config", "overridden", "training_config"]
 
 
 R = TypeVar("R", bound=Record)
@@ -37,8 +37,18 @@ def _launchpad_type(annotation: Any) -> Any:
     return _launchpad_type(options[0])
 
 
-TrainingConfig = _form("TrainingConfig", Training)
-CalibrationConfig = _form("CalibrationConfig", Calibration)
+_TRAINING = {line: _form("TrainingConfig", record) for line, record in TRAININGS.items()}
+_CALIBRATION = {line: _form("CalibrationConfig", record) for line, record in CALIBRATIONS.items()}
+
+
+def training_config(line: Line) -> type[dg.Config]:
+    """The form of a line's training parameters."""
+    return _TRAINING[line]
+
+
+def calibration_config(line: Line) -> type[dg.Config]:
+    """The form of a line's calibration settings."""
+    return _CALIBRATION[line]
 
 
 def overridden(record: R, config: dg.Config) -> R:

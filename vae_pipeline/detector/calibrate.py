@@ -2,177 +2,31 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from vae_pipeline.calibration.faults import FAULTS, inject
-from vae_pipeline.calibration.scorers import PARTS, Observation, WindowScorer
-from vae_pipeline.calibration.separation import average_precision, roc_auc
-from vae_pipeline.calibration.thresholds import choose
-from vae_pipeline.detector.description import DetectorDescription
+from vae_pipeline.detector.clip_calibration import calibrate_clips
 from vae_pipeline.detector.detector import Detector
-from vae_pipeline.detector.session import NetworkSession
+from vae_pipeline.detector.image_calibration import calibrate_images
+from vae_pipeline.detector.report import CalibrationReport
+from vae_pipeline.detector.window_calibration import calibrate_windows
 from vae_pipeline.features.feature_set import FeatureSet
-from vae_pipeline.features.windows import Windows
-from vae_pipeline.records import Dataset, Record
+from vae_pipeline.features.image_set import ImageSet
+from vae_pipeline.records import Dataset
 
-__all__ = ["DEFAULT_FORM", "FORMS", "UNLABELLED_FORM", "CalibrationReport", "FormFigure", "calibrate", "chosen_form"]
-
-FORMS: tuple[tuple[str, ...], ...] = (
-    ("mean_error",),
-    ("error",),
-    ("level",),
-    ("latent",),
-    ("error", "level"),
-    ("error", "latent"),
-    ("error", "level", "latent"),
-    ("error", "level", "latent", "mean_error"),
-)
-"""Forms of the score that every calibration compares."""
-
-DEFAULT_FORM = ("error", "level", "latent")
-UNLABELLED_FORM = (*DEFAULT_FORM, "mean_error")
-"""Where no label tells whether faults show in many sensors or in one, both kinds are provided for."""
-
-MARGIN = 0.02
-"""PR-AUC by which another form must win on calibration units: less is within the noise of a training seed."""
-
-REFERENCE_SIZE = 1000
-FAULT_WINDOWS = 1000
-FAULT_SIZE = 3.0
+__all__ = ["calibrate"]
 
 
-class FormFigure(Record):
-    """How well a form separates on calibration windows."""
-
-    form: tuple[str, ...]
-    roc_auc: float
-    pr_auc: float
-
-
-class CalibrationReport(Record):
-    """What calibration saw and chose.
-
-    ``criterion`` says against what the forms were compared: ``labels`` of calibration units or ``synthetic faults``
-    injected into their normal windows.
-    """
-
-    windows: int
-    normal_windows: int
-    anomalous_windows: int
-    criterion: str
-    forms: tuple[FormFigure, ...]
-
-
-def calibrate(
-    dataset: Dataset, data_version: str, features: FeatureSet, network: Path
-) -> tuple[Detector, CalibrationReport]:
-    """Fit the score on normal fit windows, standardise and threshold it on calibration windows.
+def calibrate(dataset: Dataset, data_version: str, features: Path, network: Path) -> tuple[Detector, CalibrationReport]:
+    """Fit the score on normal samples, choose its form and set its threshold on calibration samples.
 
     Args:
-        dataset: its ``calibration`` says which parts are summed and which threshold is asked for.
+        dataset: its ``calibration`` states the form and the threshold where they are not to be chosen.
         data_version: version of the data the network was fitted on.
-        features: the opened features folder.
+        features: the features folder.
         network: the exported ``model.onnx``.
 
     Raises:
-        CalibrationError: too few windows, or scores that are not finite.
+        CalibrationError: too few samples, or scores that are not finite.
     """
-    session = NetworkSession(network)
-    late = dataset.calibration.late or max(1, features.length // 5)
-    scorer = WindowScorer.fit(session.batches(features.windows("fit", healthy_only=True)), min(late, features.length))
-    windows = features.windows("calibrate")
-    labels = features.labels(windows)
-    parts, latents = _observed(session, scorer, windows)
-    normal = labels != 1
-    scorer = scorer.standardised(parts[normal])
-    criterion, forms = _compared(session, scorer, windows, labels, parts)
-    scorer = _with_form(scorer, dataset.calibration.score or chosen_form(criterion, forms))
-    scores = scorer.combine(parts)
-    threshold = choose(scores, labels, dataset.calibration)
-    sample = np.linspace(0, normal.sum() - 1, min(REFERENCE_SIZE, int(normal.sum()))).astype(int)
-    detector = Detector(
-        DetectorDescription(
-            line=dataset.line,
-            dataset=dataset.name,
-            data_version=data_version,
-            sensors=features.sensors,
-            settings=features.settings if features.scaler.regimes > 1 else (),
-            unit_column=dataset.columns.unit,
-            time_column=dataset.columns.time,
-            window=features.length,
-            late=scorer.late,
-            form=scorer.form,
-            threshold=threshold,
-        ),
-        features.scaler,
-        scorer,
-        session,
-        {"scores": scores[normal][sample], "latents": latents[normal][sample]},
-    )
-    return detector, CalibrationReport(
-        windows=len(windows),
-        normal_windows=int(normal.sum()),
-        anomalous_windows=int((~normal).sum()),
-        criterion=criterion,
-        forms=forms,
-    )
-
-
-def chosen_form(criterion: str, forms: tuple[FormFigure, ...]) -> tuple[str, ...]:
-    """The form of the score.
-
-    With labels of calibration units `DEFAULT_FORM`, unless they put another above it by `MARGIN`; without them
-    `UNLABELLED_FORM`. Synthetic faults are a coarse stand-in for real ones: they are shown, and do not decide.
-    """
-    if criterion != "labels":
-        return UNLABELLED_FORM
-    by_form = {figure.form: figure.pr_auc for figure in forms}
-    best = max(by_form, key=lambda form: by_form[form])
-    return best if by_form[best] > by_form[DEFAULT_FORM] + MARGIN else DEFAULT_FORM
-
-
-def _with_form(scorer: WindowScorer, form: tuple[str, ...]) -> WindowScorer:
-    return WindowScorer(scorer.late, scorer.healthy, form, scorer.part_mean, scorer.part_deviation)
-
-
-def _observed(session: NetworkSession, scorer: WindowScorer, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    """Parts, shape (n, parts), and latents, shape (n, latent), of all windows."""
-    pairs = [(scorer.parts(batch), batch.latent) for batch in session.batches(windows)]
-    if not pairs:
-        return np.empty((0, len(PARTS))), np.empty((0, 1))
-    return np.concatenate([parts for parts, _ in pairs]), np.concatenate([latent for _, latent in pairs])
-
-
-def _compared(
-    session: NetworkSession, scorer: WindowScorer, windows: Windows, labels: np.ndarray, parts: np.ndarray
-) -> tuple[str, tuple[FormFigure, ...]]:
-    """Every form's separation, by labels where both classes are there, else of synthetic faults."""
-    if (labels == 1).any() and (labels == 0).any():
-        known = labels >= 0
-        parts, positive, criterion = parts[known], labels[known] == 1, "labels"
-    else:
-        normal = np.flatnonzero(labels != 1)
-        faulty = _faulty_parts(session, scorer, windows.subset(normal))
-        positive = np.arange(len(normal) + len(faulty)) >= len(normal)
-        parts, criterion = np.concatenate([parts[normal], faulty]), "synthetic faults"
-    figures = []
-    for form in FORMS:
-        scores = _with_form(scorer, form).combine(parts)
-        figures.append(
-            FormFigure(form=form, roc_auc=roc_auc(scores, positive), pr_auc=average_precision(scores, positive))
-        )
-    return criterion, tuple(figures)
-
-
-def _faulty_parts(session: NetworkSession, scorer: WindowScorer, windows: Windows, seed: int = 0) -> np.ndarray:
-    """Parts of normal windows after one fault in one sensor, each kind for a quarter of them, shape (n, parts)."""
-    random = np.random.default_rng(seed)
-    chosen = np.sort(random.permutation(len(windows))[:FAULT_WINDOWS])
-    found = []
-    for number, kind in enumerate(FAULTS):
-        batch = windows.take(chosen[number :: len(FAULTS)])
-        if len(batch):
-            sensor = random.integers(batch.shape[1], size=len(batch))
-            observation: Observation = session.observe(inject(batch, kind, sensor, FAULT_SIZE, seed=seed + number))
-            found.append(scorer.parts(observation))
-    return np.concatenate(found) if found else np.empty((0, len(PARTS)))
+    if dataset.medium == "image":
+        return calibrate_images(dataset, data_version, ImageSet.open(features), network)
+    calibrate_rows = calibrate_clips if dataset.medium == "sound" else calibrate_windows
+    return calibrate_rows(dataset, data_version, FeatureSet.open(features), network)

@@ -1,40 +1,96 @@
 """What ``detector.json`` says of a detector."""
 
-from vae_pipeline.calibration.thresholds import Threshold
-from vae_pipeline.records import Line, Record
+import json
+from typing import ClassVar
 
-__all__ = ["FORMAT", "DetectorDescription"]
+from pydantic import field_validator
+
+from vae_pipeline.calibration.thresholds import Threshold
+from vae_pipeline.records import Imaging, Line, Medium, Record, Sound
+
+__all__ = ["FORMAT", "DetectorDescription", "ImageDescription", "WindowDescription", "read_description"]
 
 FORMAT = 1
 """Raised when a detector folder is no longer readable by older code."""
 
 
 class DetectorDescription(Record):
-    """Schema, score form and decision of a detector.
+    """What every detector says of itself: whose it is, the form of its score, its decision."""
 
-    ``inputs`` are the columns it reads, sensors first and then, where operating regimes matter, settings; windows
-    handed to it have this order of channels, in the units of the raw data.
-    """
+    MEDIA: ClassVar[tuple[Medium, ...]] = ()
 
     format: int = FORMAT
+    medium: Medium
     line: Line
     dataset: str
     data_version: str
+    form: tuple[str, ...]
+    threshold: Threshold
+
+    @field_validator("medium")
+    @classmethod
+    def _described_here(cls, medium: Medium) -> Medium:
+        if medium not in cls.MEDIA:
+            msg = f"{cls.__name__} is not of medium {medium}"
+            raise ValueError(msg)
+        return medium
+
+    @property
+    def name(self) -> str:
+        """The name of the registered model."""
+        return f"{self.line}-{self.dataset}"
+
+
+class WindowDescription(DetectorDescription):
+    """Schema of a detector of windows.
+
+    ``inputs`` are the columns it reads, sensors first and then, where operating regimes matter, settings; windows
+    handed to it have this order of channels, in the units of the raw data. Of recordings the sensors are mel bands and
+    ``sound`` says how they come about.
+    """
+
+    MEDIA: ClassVar[tuple[Medium, ...]] = ("table", "sound")
+
+    medium: Medium = "table"
     sensors: tuple[str, ...]
     settings: tuple[str, ...]
     unit_column: str | None = None
     time_column: str | None = None
     window: int
+    stride: int = 1
     late: int
-    form: tuple[str, ...]
-    threshold: Threshold
+    sound: Sound | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Columns of a table, or channels of a window, in order."""
         return (*self.sensors, *self.settings)
 
-    @property
-    def name(self) -> str:
-        """The name of the registered model."""
-        return f"{self.line}-{self.dataset}"
+
+class ImageDescription(DetectorDescription):
+    """Schema of a detector of images: the size it works at and how maps become a score.
+
+    ``map_level`` is what the highest pixels of the map of a normal image exceed as often as its score the threshold's
+    intended rate: where a map lies above it, something is wrong there.
+    """
+
+    MEDIA: ClassVar[tuple[Medium, ...]] = ("image",)
+
+    medium: Medium = "image"
+    size: int
+    imaging: Imaging
+    placements: tuple[str, ...]
+    smoothing: float
+    top: float
+    map_level: float
+
+
+def read_description(text: str) -> DetectorDescription:
+    """The description of the right class from the text of ``detector.json``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    content = json.loads(text)
+    image = isinstance(content, dict) and content.get("medium") == "image"
+    return (ImageDescription if image else WindowDescription).model_validate_json(text)

@@ -1,38 +1,34 @@
-"""The unit that is registered and served: it scores, decides and says which sensor deviates.
+"""The unit that is registered and served: it scores and decides.
 
 One folder: ``model.onnx``, ``detector.json``, ``arrays.npz``. Evaluation, batch scoring, the MLflow model and the
-services all load this one class, so that their scores agree by construction. It needs numpy and onnxruntime.
+services all load it through `Detector.load`, so that their scores agree by construction. It needs numpy and
+onnxruntime.
 """
 
 import shutil
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vae_pipeline.calibration.scorers import Observation, WindowScorer
-from vae_pipeline.detector.description import FORMAT, DetectorDescription
+from vae_pipeline.detector.description import FORMAT, DetectorDescription, read_description
 from vae_pipeline.detector.session import NetworkSession
 from vae_pipeline.errors import DetectorError
-from vae_pipeline.features.scaling import RegimeScaler, fill_gaps
-from vae_pipeline.features.windows import Windows
 from vae_pipeline.storage import write_json
 
-__all__ = ["Detector", "TableScores", "WindowScores"]
-
-BLOCK = 16_384
-"""Rows of a table that are scaled at a time."""
+__all__ = ["Detector", "Progress", "Scores", "named", "under"]
 
 Progress = Callable[[int], object]
-"""Called with the number of windows just scored."""
+"""Called with the number of windows, clips or images just scored."""
 
 
 @dataclass(frozen=True)
-class WindowScores:
-    """Scores of windows in order.
+class Scores:
+    """Scores of windows, clips or images in order.
 
     Attributes:
         score: shape (n,), float64; higher is more anomalous.
@@ -43,70 +39,56 @@ class WindowScores:
     alarm: np.ndarray
 
 
-@dataclass(frozen=True)
-class TableScores(WindowScores):
-    """Scores of a table's windows.
-
-    Attributes:
-        row: index of each window's last row in the table, shape (n,).
-        short_units: units with fewer rows than a window; they have no score.
-    """
-
-    row: np.ndarray
-    short_units: tuple[str, ...]
-
-
-class Detector:
-    """A calibrated detector.
+class Detector(ABC):
+    """A calibrated detector; each medium has its own class, which `load` gives.
 
     Attributes:
         description: schema, form and threshold.
-        scaler: raw readings to scaled readings.
-        scorer: scaled windows and their reconstruction to scores.
         session: the network.
-        reference: scores and latents of normal calibration windows, what the world looked like when it was fitted.
+        reference: scores and latents of normal calibration samples, what the world looked like when it was fitted.
     """
 
     def __init__(
-        self,
-        description: DetectorDescription,
-        scaler: RegimeScaler,
-        scorer: WindowScorer,
-        session: NetworkSession,
-        reference: Mapping[str, np.ndarray],
+        self, description: DetectorDescription, session: NetworkSession, reference: Mapping[str, np.ndarray]
     ) -> None:
         self.description = description
-        self.scaler = scaler
-        self.scorer = scorer
         self.session = session
         self.reference = dict(reference)
 
     @staticmethod
     def load(folder: Path) -> "Detector":
-        """The detector a folder holds.
+        """The detector a folder holds, of the class that its medium asks for.
 
         Raises:
             DetectorError: a file is missing or not of this format; the message names it.
         """
         path = folder / "detector.json"
         try:
-            description = DetectorDescription.model_validate_json(path.read_text())
+            description = read_description(path.read_text())
             path = folder / "arrays.npz"
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-            scaler = RegimeScaler.from_arrays(_under("scaler.", arrays))
-            scorer = WindowScorer.from_arrays(_under("scorer.", arrays), description.late, description.form)
+            session = NetworkSession(folder / "model.onnx")
+            detector = _class_of(description).assembled(description, session, arrays)
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             msg = f"{path}: cannot be used as part of a detector: {error}"
             raise DetectorError(msg) from error
         if description.format != FORMAT:
             msg = f"{path}: format {description.format} is not {FORMAT}; register the detector again"
             raise DetectorError(msg)
-        session = NetworkSession(folder / "model.onnx")
         if not session.path.exists():
             msg = f"{session.path}: is missing"
             raise DetectorError(msg)
-        return Detector(description, scaler, scorer, session, _under("reference.", arrays))
+        return detector
+
+    @classmethod
+    @abstractmethod
+    def assembled(cls, description: Any, session: NetworkSession, arrays: Mapping[str, np.ndarray]) -> "Detector":
+        """The detector of what its folder holds; ``description`` is of the kind that the class declares."""
+
+    @abstractmethod
+    def fitted_arrays(self) -> dict[str, np.ndarray]:
+        """What was fitted, by names that tell whose they are (``scorer.…``)."""
 
     def save(self, folder: Path) -> None:
         """Write the folder; the network's file is copied from where it is."""
@@ -115,9 +97,8 @@ class Detector:
         np.savez(
             folder / "arrays.npz",
             allow_pickle=False,
-            **{f"scaler.{name}": value for name, value in self.scaler.to_arrays().items()},
-            **{f"scorer.{name}": value for name, value in self.scorer.to_arrays().items()},
-            **{f"reference.{name}": value for name, value in self.reference.items()},
+            **self.fitted_arrays(),
+            **named("reference.", self.reference),
         )
         write_json(folder / "detector.json", self.description)
 
@@ -125,134 +106,25 @@ class Detector:
         """Which scores are alarms, boolean, shape as given."""
         return self.description.threshold.decide(scores)
 
-    def score_observation(self, batch: Observation) -> np.ndarray:
-        """Scores of one batch, shape (n,)."""
-        return self.scorer.combine(self.scorer.parts(batch))
-
-    def score_scaled(self, windows: Windows, progress: Progress | None = None) -> WindowScores:
-        """Scores of windows over scaled rows, batch by batch."""
-        scores = np.empty(len(windows))
-        done = 0
-        for batch in self.session.batches(windows):
-            size = len(batch.windows)
-            scores[done : done + size] = self.score_observation(batch)
-            done += size
-            if progress:
-                progress(size)
-        return WindowScores(scores, self.decide(scores))
-
-    def score_windows(self, windows: np.ndarray) -> WindowScores:
-        """Scores of windows in raw units, shape (n_windows, channels, time), channels as in ``description.inputs``.
-
-        Raises:
-            DetectorError: the shape is another.
-        """
-        expected = (len(self.description.inputs), self.description.window)
-        if windows.ndim != 3 or windows.shape[1:] != expected:
-            channels = ", ".join(self.description.inputs)
-            msg = f"windows have shape {windows.shape}, not (n, {expected[0]}, {expected[1]}) with channels {channels}"
-            raise DetectorError(msg)
-        n, _, time = windows.shape
-        raw = windows.astype(np.float64).transpose(0, 2, 1)
-        n_sensors = len(self.description.sensors)
-        flat = raw.reshape(n * time, expected[0])
-        scaled = self.scaler.transform(flat[:, :n_sensors], flat[:, n_sensors:])
-        if not np.isfinite(scaled).all():
-            scaled = np.concatenate([fill_gaps(rows) for rows in scaled.reshape(n, time, n_sensors)])
-        starts = np.arange(n, dtype=np.int64) * time
-        return self.score_scaled(Windows(np.ascontiguousarray(scaled), starts, time))
-
-    def score_table(self, columns: Mapping[str, np.ndarray], progress: Progress | None = None) -> TableScores:
-        """Scores of a raw table, one for every row that ends a window.
-
-        Args:
-            columns: one array a column, all of shape (n_rows,): the inputs, and if the detector was fitted with them
-                the unit column (or ``unit``) and the time column (or ``time``). Without a unit column the table is one
-                unit, without a time column its rows are in order.
-            progress: called with the number of windows just scored.
-
-        Raises:
-            DetectorError: a column is missing or not numeric; the message names it.
-        """
-        inputs = self._inputs(columns)
-        n_rows = len(next(iter(inputs.values()), ()))
-        units, names = self._units(columns, n_rows)
-        times = self._times(columns)
-        order = np.lexsort((np.arange(n_rows) if times is None else times, units))
-        bounds = np.flatnonzero(np.diff(units[order], prepend=-1, append=-1))
-        scaled = self._scaled(inputs, order)
-        length = self.description.window
-        starts, short = [], []
-        for start, stop in pairwise(bounds.tolist()):
-            scaled[start:stop] = fill_gaps(scaled[start:stop])
-            starts.append(Windows.starts_of(start, stop, length))
-            if stop - start < length:
-                short.append(str(names[units[order[start]]]))
-        index = np.concatenate(starts) if starts else np.empty(0, np.int64)
-        windows = Windows(scaled, index, length)
-        result = self.score_scaled(windows, progress)
-        return TableScores(result.score, result.alarm, order[windows.ends], tuple(short))
-
-    def _inputs(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The columns the detector reads, in order, as numbers; nothing is copied that is float64 already."""
-        names = self.description.inputs
-        missing = [name for name in names if name not in columns]
-        if missing:
-            msg = f"column {missing[0]!r} is missing; {self.description.name} reads {', '.join(names)}"
-            raise DetectorError(msg)
-        n_rows = len(next(iter(columns.values()))) if columns else 0
-        found = {}
-        for name in names:
-            try:
-                column = np.asarray(columns[name])
-                found[name] = column if column.dtype.kind in "fiub" else column.astype(np.float64)
-            except (TypeError, ValueError) as error:
-                msg = f"column {name!r} is not numeric: {error}"
-                raise DetectorError(msg) from error
-            if found[name].shape != (n_rows,):
-                msg = f"column {name!r} has shape {found[name].shape}, not ({n_rows},) as the first column"
-                raise DetectorError(msg)
-        return found
-
-    def _scaled(self, inputs: Mapping[str, np.ndarray], order: np.ndarray) -> np.ndarray:
-        """Scaled rows in the given order, float32, block by block so that the table is not held again as float64."""
-        scaled = np.empty((len(order), len(self.description.sensors)), dtype=np.float32)
-        for first in range(0, len(order), BLOCK):
-            rows = order[first : first + BLOCK]
-            block = np.empty((len(rows), len(inputs)))
-            for index, column in enumerate(inputs.values()):
-                block[:, index] = column[rows]
-            sensors, settings = np.split(block, [scaled.shape[1]], axis=1)
-            scaled[first : first + BLOCK] = self.scaler.transform(sensors, settings)
-        return scaled
-
-    def _units(self, columns: Mapping[str, np.ndarray], n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """A code for every row, in order of first appearance, and the names behind the codes."""
-        given = self._optional(columns, self.description.unit_column, "unit")
-        if given is None:
-            return np.zeros(n_rows, np.int64), np.array(["table"])
-        names, first, codes = np.unique(given.astype(str), return_index=True, return_inverse=True)
-        rank = np.empty(len(names), np.int64)
-        rank[np.argsort(first)] = np.arange(len(names))
-        return rank[codes], names[np.argsort(first)]
-
-    def _times(self, columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
-        """Something rows can be sorted by: numbers written as text are numbers, since as text 10 comes before 9."""
-        given = self._optional(columns, self.description.time_column, "time")
-        if given is None or given.dtype.kind not in "OSU":
-            return given
-        try:
-            return given.astype(np.float64)
-        except (TypeError, ValueError):
-            return given.astype(str)
-
-    @staticmethod
-    def _optional(columns: Mapping[str, np.ndarray], stated: str | None, canonical: str) -> np.ndarray | None:
-        for name in (stated, canonical):
-            if name is not None and name in columns:
-                return np.asarray(columns[name])
-        return None
+    def scores(self, values: np.ndarray) -> Scores:
+        """Scores with their decisions."""
+        return Scores(values, self.decide(values))
 
 
-def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def named(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays with ``prefix`` before their names; `under` takes it off again."""
+    return {f"{prefix}{name}": value for name, value in arrays.items()}
+
+
+def under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with ``prefix``, without it."""
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _class_of(description: DetectorDescription) -> type[Detector]:
+    from vae_pipeline.detector.images import ImageDetector
+    from vae_pipeline.detector.sounds import SoundDetector
+    from vae_pipeline.detector.windows import WindowDetector
+
+    classes: dict[str, type[Detector]] = {"table": WindowDetector, "sound": SoundDetector, "image": ImageDetector}
+    return classes[description.medium]

@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from vae_pipeline.calibration.maps import ImageObservation
 from vae_pipeline.calibration.scorers import Observation
 from vae_pipeline.errors import DetectorError
 from vae_pipeline.features.windows import Windows
 
-__all__ = ["BATCH", "NetworkSession"]
+__all__ = ["BATCH", "IMAGE_BATCH", "NetworkSession"]
 
 BATCH = 256
 """Windows a call; see docs/benchmarks.md for the measurement behind it."""
+
+IMAGE_BATCH = 16
+"""Images a call: more take more memory and no less time."""
 
 
 class NetworkSession:
@@ -37,6 +41,11 @@ class NetworkSession:
             msg = f"{self.path}: no ONNX model that can be loaded: {error}"
             raise DetectorError(msg) from error
 
+    @cached_property
+    def has_head(self) -> bool:
+        """Whether the network segments images."""
+        return any(output.name == "segmentation" for output in self._session.get_outputs())
+
     def observe(self, windows: np.ndarray) -> Observation:
         """Reconstruction and latents of scaled windows, shape (n, channels, time), float32."""
         reconstruction, latent = self._session.run(["reconstruction", "latent"], {"windows": windows})
@@ -46,3 +55,14 @@ class NetworkSession:
         """Observations of all windows in order, ``BATCH`` at a time."""
         for batch in windows.batches(BATCH):
             yield self.observe(batch)
+
+    def observe_images(self, images: np.ndarray) -> ImageObservation:
+        """Reconstruction, latents and segmentation of images, uint8 (n, size, size, 3)."""
+        names = ["reconstruction", "latent", *(["segmentation"] if self.has_head else [])]
+        reconstruction, latent, *found = self._session.run(names, {"images": np.ascontiguousarray(images)})
+        return ImageObservation(images, reconstruction, latent, found[0] if found else None)
+
+    def image_batches(self, pixels: np.ndarray, index: np.ndarray) -> Iterator[ImageObservation]:
+        """Observations of the images ``pixels[index]`` in order, ``IMAGE_BATCH`` at a time."""
+        for first in range(0, len(index), IMAGE_BATCH):
+            yield self.observe_images(pixels[index[first : first + IMAGE_BATCH]])

@@ -2,28 +2,46 @@
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ["model_card"]
+from vae_pipeline.calibration.thresholds import Threshold
+from vae_pipeline.records import Dataset
+
+__all__ = ["data_facts", "model_card", "threshold_facts"]
 
 Value = float | int | str | bool | None
 
 MEASURES = {
     "roc_auc": "ROC-AUC",
+    "partial_auc": "Partial ROC-AUC up to a false-alarm rate of 0.1",
     "pr_auc": "PR-AUC (average precision)",
     "vus_pr": "VUS-PR",
+    "pixel_auroc": "ROC-AUC of pixels",
+    "aupro": "AUPRO up to a false-alarm rate of 0.3",
     "precision": "Precision at the threshold",
     "recall": "Recall at the threshold",
-    "f1": "F1 at the threshold (by window, not point-adjusted)",
+    "f1": "F1 at the threshold (never point-adjusted)",
     "best_f1": "Best F1 any threshold reaches",
     "f1_ratio": "F1 / best F1",
     "lead_time_median": "Lead time before failure, median over detected units (cycles)",
     "lead_time_share": "Units detected before failure",
-    "false_alarms_per_1000": "False alarms per 1,000 healthy windows",
-    "alarm_share": "Share of windows that alarm",
+    "false_alarms_per_1000": "False alarms per 1,000 healthy samples",
+    "alarm_share": "Share of samples that alarm",
     "windows": "Test windows",
+    "clips": "Test clips",
+    "images": "Test images",
     "units": "Test units",
 }
-WHOLE = {"windows", "units", "lead_time_median"}
-BESIDE = ("pr_auc", "roc_auc", "vus_pr", "f1", "lead_time_median")
+SAMPLES = ("windows", "clips", "images")
+WHOLE = {*SAMPLES, "units", "lead_time_median"}
+BESIDE = {
+    "pr_auc": "PR-AUC",
+    "roc_auc": "ROC-AUC",
+    "partial_auc": "pAUC",
+    "pixel_auroc": "pixel ROC-AUC",
+    "aupro": "AUPRO",
+    "vus_pr": "VUS-PR",
+    "f1": "F1",
+    "lead_time_median": "lead time",
+}
 INTENDED = (
     "Watching machines of the kind the data come from, with the same sensors, units and sampling: the score ranks "
     "windows by how unlike normal operation they are, and the threshold turns it into an alarm for a person to look at."
@@ -47,6 +65,7 @@ def model_card(
     threshold: Mapping[str, Value],
     model: Mapping[str, Value] | None = None,
     cannot: Sequence[str] = (),
+    groups: Mapping[str, Mapping[str, float]] | None = None,
     baseline_descriptions: Mapping[str, str] | None = None,
     intended_use: str = INTENDED,
     limits: Sequence[str] = LIMITS,
@@ -63,6 +82,7 @@ def model_card(
         threshold: facts of the threshold: value, method, and its guarantee.
         model: facts of the network and its training.
         cannot: sentences on what could not be computed.
+        groups: kind of defect or machine -> metrics.
         baseline_descriptions: baseline -> what it is.
         intended_use: one paragraph.
         limits: one sentence each.
@@ -74,12 +94,43 @@ def model_card(
         ("## Model", _facts(model or {})),
         ("## Detection on the test part", _metrics(metrics)),
         ("## Beside baselines", _baselines(metrics, baselines, baseline_descriptions or {})),
+        ("## By group", _groups(groups or {})),
         ("## Threshold", _facts(threshold)),
         ("## What could not be computed", _bullets(cannot)),
         ("## Intended use", intended_use),
         ("## Limits", _bullets(limits)),
     ]
     return "\n\n".join(f"{heading}\n\n{body}" for heading, body in sections if body) + "\n"
+
+
+def data_facts(dataset: Dataset, data_version: str) -> dict[str, Value]:
+    """What the data are and whose."""
+    return {
+        "Dataset": dataset.name,
+        "Title": dataset.title,
+        "Licence": dataset.licence,
+        "Citation": dataset.citation,
+        "Data version": data_version,
+    }
+
+
+def threshold_facts(threshold: Threshold) -> dict[str, Value]:
+    """Where the threshold lies, how it came about and what it promises."""
+    return {
+        "Value": threshold.value,
+        "Method": threshold.method,
+        "Guarantee": threshold.guarantee,
+        "Warnings": "; ".join(threshold.warnings) or "none",
+    }
+
+
+def _groups(groups: Mapping[str, Mapping[str, float]]) -> str:
+    if not groups:
+        return ""
+    names = list(dict.fromkeys(name for found in groups.values() for name in found))
+    titles = " | ".join(MEASURES.get(name, name.replace("_", " ")) for name in names)
+    rows = [f"| {key} | " + " | ".join(_number(name, found) for name in names) + " |" for key, found in groups.items()]
+    return "\n".join([f"| group | {titles} |", "|---" * (len(names) + 1) + "|", *rows])
 
 
 def _facts(facts: Mapping[str, Value]) -> str:
@@ -112,8 +163,9 @@ def _interval(name: str, metrics: Mapping[str, float]) -> str:
 
 
 def _metrics(metrics: Mapping[str, float]) -> str:
+    noun = next((noun for noun in SAMPLES if noun in metrics), "samples")
     rows = [
-        f"| {words} | {_number(name, metrics)} | {_interval(name, metrics)} |"
+        f"| {words.replace('samples', noun)} | {_number(name, metrics)} | {_interval(name, metrics)} |"
         for name, words in MEASURES.items()
         if name in metrics
     ]
@@ -134,14 +186,17 @@ def _baselines(
         for key, found in baselines.items()
     }
     ranked = sorted(everyone, key=lambda key: -everyone[key].get("pr_auc", -1.0))
-    head = "| score | PR-AUC | 95 % interval | ROC-AUC | VUS-PR | F1 | lead time |"
+    shown = [name for name in BESIDE if any(name in found for found in everyone.values())]
+    titles = [BESIDE[name] for name in shown]
+    titles.insert(1, "95 % interval")
+    head = f"| score | {' | '.join(titles)} |"
     rows = []
     for key in ranked:
         found = everyone[key]
-        numbers = [_number(name, found) for name in BESIDE]
+        numbers = [_number(name, found) for name in shown]
         numbers.insert(1, _interval("pr_auc", found))
         rows.append(f"| {key.replace('|', chr(92) + '|')} | " + " | ".join(numbers) + " |")
-    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows]) + "\n\n" + _verdict(metrics, baselines)
+    return "\n".join([head, "|---" * (len(titles) + 1) + "|", *rows]) + "\n\n" + _verdict(metrics, baselines)
 
 
 def _verdict(metrics: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]) -> str:

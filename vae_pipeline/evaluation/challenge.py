@@ -1,30 +1,117 @@
-"""Challenger against champion on the same raw test rows, each with its own scaling."""
+"""Challenger against champion on the same raw test data, each with its own scaling and size."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from vae_pipeline.detector.detector import Detector
-from vae_pipeline.errors import DetectorError
-from vae_pipeline.evaluation.evaluate import read_scored
+from vae_pipeline.detector.images import ImageDetector
+from vae_pipeline.detector.sounds import SoundDetector
+from vae_pipeline.detector.windows import WindowDetector
+from vae_pipeline.errors import DataError, DetectorError
 from vae_pipeline.evaluation.promotion import Decision, compare
+from vae_pipeline.evaluation.result import read_evaluation, read_scored
 from vae_pipeline.features.arrow import to_numpy
-from vae_pipeline.features.feature_set import FeatureSet
+from vae_pipeline.features.feature_set import FeatureSet, fold_folders
+from vae_pipeline.features.image_set import ImageSet
 from vae_pipeline.records import Dataset
 
-__all__ = ["challenge", "raw_test_columns"]
+__all__ = ["challenge", "challenge_windows", "raw_test_columns"]
 
 
 def challenge(
     dataset: Dataset,
-    features: FeatureSet,
+    features: Path,
     *,
     raw: Path,
     evaluation: Path,
     challenger: Detector,
     champion: Detector | None,
+    champion_metrics: Mapping[str, float],
+) -> Decision:
+    """Decide by the rule of `compare`, on windows, clips or images that both can score.
+
+    Where figures come from leave-out folds there is no test part that the champion has not been fitted on: then the
+    two leave-out ROC-AUCs are compared.
+
+    Args:
+        dataset: its medium says what is compared, its label rule what a false alarm is.
+        features: the challenger's features folder.
+        raw: the raw folder behind it.
+        evaluation: the challenger's evaluation folder.
+        challenger: the newly registered detector.
+        champion: the present one, if there is one.
+        champion_metrics: the champion's figures as registered (``test_roc_auc``).
+    """
+    own, rows = read_scored(evaluation)
+    if champion is None:
+        return compare(own, None, healthy_from=dataset.labels.healthy_from)
+    if champion.description.medium != dataset.medium:
+        known = f"it was fitted on data of medium {champion.description.medium}"
+        return Decision(promote=True, reason=f"the champion cannot score the new test part: {known}", metric="pr_auc")
+    if dataset.medium == "table":
+        return challenge_windows(
+            dataset,
+            FeatureSet.open(features),
+            raw=raw,
+            evaluation=evaluation,
+            challenger=cast("WindowDetector", challenger),
+            champion=cast("WindowDetector", champion),
+        )
+    if fold_folders(features):
+        return _by_leave_out(read_evaluation(evaluation).metrics, champion_metrics)
+    try:
+        if dataset.medium == "sound":
+            names = [FeatureSet.open(features).unit_names[code] for code in rows]
+            theirs = cast("SoundDetector", champion).score_clips(_files(raw, names)).score
+        else:
+            names = [ImageSet.open(features).names[place] for place in rows]
+            scored = cast("ImageDetector", champion).score_pictures(_files(raw, names))
+            theirs = np.array([image.score for image in scored])
+    except (DetectorError, DataError) as error:
+        return Decision(promote=True, reason=f"the champion cannot score the new test part: {error}", metric="pr_auc")
+    return compare(
+        own,
+        own.with_score(theirs),
+        challenger_threshold=challenger.description.threshold.value,
+        champion_threshold=champion.description.threshold.value,
+    )
+
+
+def _by_leave_out(challenger: Mapping[str, float], champion: Mapping[str, float]) -> Decision:
+    new, old = challenger.get("roc_auc"), champion.get("test_roc_auc")
+    if new is None or old is None:
+        reason = "Promoted because it is fresher: nothing could be compared, one of the two has no leave-out ROC-AUC."
+        return Decision(promote=True, reason=reason, metric="roc_auc")
+    verdict = "Promoted: the challenger is not worse" if new >= old else "Not promoted: the challenger is worse"
+    reason = f"{verdict}: leave-out ROC-AUC {new:.3f} against the champion's {old:.3f}."
+    return Decision(
+        promote=new >= old, reason=reason, metric="roc_auc", challenger=new, champion=old, difference=new - old
+    )
+
+
+def _files(raw: Path, names: list[str]) -> list[Path]:
+    """Where the files of named clips or images lie."""
+    found: dict[str, Path] = {}
+    for part in ("train", "test"):
+        file = raw / f"{part}.parquet"
+        if file.exists():
+            index = pq.read_table(file, columns=["unit", "file"]).to_pydict()
+            found |= {unit: raw / path for unit, path in zip(index["unit"], index["file"], strict=True)}
+    return [found[name] for name in names]
+
+
+def challenge_windows(
+    dataset: Dataset,
+    features: FeatureSet,
+    *,
+    raw: Path,
+    evaluation: Path,
+    challenger: WindowDetector,
+    champion: WindowDetector | None,
 ) -> Decision:
     """Decide by the rule of `compare`, on windows that both can score.
 

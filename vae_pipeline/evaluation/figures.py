@@ -44,10 +44,10 @@ def precision_recall_figure(
     return _ranked(scored, baselines or {}, name, precision=True)
 
 
-def histogram_figure(scored: Scored, threshold: float) -> bytes:
-    """How the scores are spread, by class where labels are known, with the threshold."""
+def histogram_figure(scored: Scored, threshold: float, *, noun: str = "windows") -> bytes:
+    """How the scores are spread, by class where labels are known, with the threshold; ``noun`` is what is counted."""
     if len(scored) == 0:
-        return style.message("There are no windows.")
+        return style.message(f"There are no {noun}.")
     figure, (axes,) = style.canvas(height=3.8)
     low, high = np.quantile(scored.score, [0.0, 0.999])
     low, high = min(low, threshold), max(high, threshold)
@@ -62,16 +62,16 @@ def histogram_figure(scored: Scored, threshold: float) -> bytes:
             # the last bar holds what lies beyond it
             values = np.clip(scored.score[chosen], low, edges[-1])
             share = np.full(len(values), 1.0 / len(values))
-            label = f"{word} ({len(values):,} windows)"
+            label = f"{word} ({len(values):,} {noun})"
             axes.hist(values, edges, weights=share, color=colour, alpha=0.55, label=label)
             axes.hist(values, edges, weights=share, color=colour, histtype="step", linewidth=1.2)
     axes.axvline(threshold, color=style.INK, linewidth=1.5, linestyle="--", label=f"threshold {threshold:.3g}")
     unlabelled = bool((scored.label < 0).all())
     style.frame(
         axes,
-        title="Scores (no window has a label)" if unlabelled else "Scores by class",
+        title=f"Scores (no {noun[:-1]} has a label)" if unlabelled else "Scores by class",
         x="score (last bar: and above)" if scored.score.max() > edges[-1] else "score",
-        y="share of windows" if unlabelled else "share of its class",
+        y=f"share of {noun}" if unlabelled else "share of its class",
     )
     axes.legend(frameon=True, facecolor="white", edgecolor="none", framealpha=0.9, fontsize=9)
     return style.png(figure)

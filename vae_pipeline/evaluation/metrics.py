@@ -16,7 +16,7 @@ CHUNK = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """The scored windows of one part, in order.
+    """The scored windows, clips or images of one part, in order.
 
     Attributes:
         score: the higher the more anomalous, shape (n,).
@@ -50,6 +50,12 @@ class Scored:
         if len(bad):
             msg = f"scored windows: the label of window {bad[0]} is {self.label[bad[0]]}; use -1, 0 or 1"
             raise DataError(msg)
+
+    @staticmethod
+    def alone(score: np.ndarray, label: np.ndarray) -> "Scored":
+        """Samples that stand alone, each its own unit: clips and images."""
+        place = np.arange(len(score))
+        return Scored(score, label, place, place.astype(np.float64), np.full(len(score), np.nan, dtype=np.float32))
 
     def __len__(self) -> int:
         return len(self.score)
@@ -86,6 +92,7 @@ def detection_metrics(
     bootstrap: int = 200,
     seed: int = 0,
     max_buffer: int = 100,
+    noun: str = "windows",
 ) -> dict[str, float]:
     """Every measure of detection that the labels allow; what they do not allow is left out (see ``cannot``).
 
@@ -104,10 +111,14 @@ def detection_metrics(
         bootstrap: draws of units, 0 for no intervals.
         seed: of the draws.
         max_buffer: the widest buffer of VUS-PR, in windows.
+        noun: what the samples are; ``clips`` and ``images`` stand alone, without an order in time, so VUS-PR and lead
+            time are left out, and ``partial_auc`` (up to a false-alarm rate of 0.1) is added for clips.
     """
     scored = scored.sorted()
     alarm = alarms(scored, threshold)
-    result: dict[str, float] = {"windows": float(len(scored)), "units": float(len(np.unique(scored.unit)))}
+    result: dict[str, float] = {noun: float(len(scored))}
+    if noun == "windows":
+        result["units"] = float(len(np.unique(scored.unit)))
     if len(scored) == 0:
         return result
     result["alarm_share"] = float(alarm.mean())
@@ -121,6 +132,10 @@ def detection_metrics(
     best = ranking.best_f1()
     result |= _rates(result) | {"roc_auc": roc_auc, "pr_auc": pr_auc, "best_f1": best}
     result["f1_ratio"] = result["f1"] / best
+    if noun != "windows":
+        if noun == "clips":
+            result["partial_auc"] = float(ranking.partial_auc()[0])
+        return result | (intervals(scored, threshold, draws=bootstrap, seed=seed, noun=noun) if bootstrap else {})
     result["vus_pr"] = vus_pr(labelled.score, labelled.label, labelled.unit, max_buffer=max_buffer)
     lead = lead_times(alarm, scored.label, scored.unit, scored.remaining_life)
     if len(lead):
@@ -132,8 +147,12 @@ def detection_metrics(
     return result
 
 
-def intervals(scored: Scored, threshold: float | None = None, *, draws: int = 200, seed: int = 0) -> dict[str, float]:
+def intervals(
+    scored: Scored, threshold: float | None = None, *, draws: int = 200, seed: int = 0, noun: str = "windows"
+) -> dict[str, float]:
     """95 % bootstrap intervals over units: ``roc_auc``, ``pr_auc`` and, given a threshold, ``f1``, ``_low``/``_high``.
+
+    Of clips ``partial_auc`` as well.
 
     Draws that lack a class are left out; with fewer than 20 draws left there is no interval. A single unit is drawn
     in contiguous blocks.
@@ -144,6 +163,8 @@ def intervals(scored: Scored, threshold: float | None = None, *, draws: int = 20
     group, multiplicity = resamples(labelled.unit, draws, seed)
     roc_auc, pr_auc = ranked_draws(labelled, group, multiplicity)
     found = {"roc_auc": roc_auc, "pr_auc": pr_auc}
+    if noun == "clips":
+        found["partial_auc"] = Ranking.of(labelled.score, labelled.label).partial_auc(multiplicity[:, group])
     if threshold is not None:
         alarm = alarms(labelled, threshold)
         groups = multiplicity.shape[1]
@@ -169,18 +190,20 @@ def ranked_draws(labelled: Scored, group: np.ndarray, multiplicity: np.ndarray) 
     return np.concatenate([roc for roc, _ in drawn]), np.concatenate([precision for _, precision in drawn])
 
 
-def cannot(scored: Scored) -> list[str]:
-    """What cannot be computed for these windows and why, one sentence each; empty when everything can."""
+def cannot(scored: Scored, noun: str = "windows") -> list[str]:
+    """What cannot be computed for these samples and why, one sentence each; empty when everything can."""
     sentences = []
     if len(scored) == 0:
-        return ["Nothing can be computed: there are no windows."]
-    ranked = "ROC-AUC, PR-AUC, F1 and VUS-PR cannot be computed: "
+        return [f"Nothing can be computed: there are no {noun}."]
+    ranked = f"ROC-AUC, PR-AUC{', F1 and VUS-PR' if noun == 'windows' else ' and F1'} cannot be computed: "
     if not (scored.label >= 0).any():
-        sentences.append(ranked + "no window has a label.")
+        sentences.append(f"{ranked}no {noun[:-1]} has a label.")
     elif not (scored.label == 1).any():
-        sentences.append(ranked + "no window is labelled anomalous.")
+        sentences.append(f"{ranked}no {noun[:-1]} is labelled anomalous.")
     elif not (scored.label == 0).any():
-        sentences.append(ranked + "no window is labelled normal.")
+        sentences.append(f"{ranked}no {noun[:-1]} is labelled normal.")
+    if noun != "windows":
+        return sentences
     if not np.isfinite(scored.remaining_life).any():
         sentences.append("Lead time cannot be computed: the remaining life of no window is known.")
     elif not (scored.label == 1).any():

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Ranking", "resamples"]
+from vae_pipeline.errors import DataError
+
+__all__ = ["Ranking", "area_up_to", "resamples"]
 
 BLOCKS = 20
 
@@ -54,6 +56,27 @@ class Ranking:
         counts = self.counts(weight)
         return _roc_auc(*counts), _average_precision(*counts)
 
+    def partial_auc(self, weight: np.ndarray | None = None, max_fpr: float = 0.1) -> np.ndarray:
+        """Area under the ROC curve up to a false-alarm rate, scaled so that chance gives 0.5 and the best 1.
+
+        The scale is McClish's (Medical Decision Making 1989), as ``sklearn.metrics.roc_auc_score(max_fpr=...)`` has
+        it and MIMII reports it; ``max_fpr=1`` gives ``roc_auc``.
+
+        Raises:
+            DataError: ``max_fpr`` does not lie above 0 and at most at 1.
+        """
+        if not 0 < max_fpr <= 1:
+            msg = f"partial AUC: max_fpr is {max_fpr}; state a false-alarm rate above 0 and at most 1"
+            raise DataError(msg)
+        true, false = self.counts(weight)
+        known = (true[:, -1] > 0) & (false[:, -1] > 0)
+        x, y = (
+            np.pad(count / np.where(known, count[:, -1], 1.0)[:, None], ((0, 0), (1, 0))) for count in (false, true)
+        )
+        area = area_up_to(x, y, max_fpr)
+        chance = max_fpr**2 / 2
+        return np.where(known, (1 + (area - chance) / (max_fpr - chance)) / 2, np.nan)
+
     def best_f1(self) -> float:
         """The largest F1 any threshold reaches, with the labels known: a ceiling, not a result."""
         true, false = self.counts()
@@ -73,6 +96,23 @@ def _average_precision(true: np.ndarray, false: np.ndarray) -> np.ndarray:
     area = np.sum(np.diff(true, axis=1, prepend=0.0) * precision, axis=1)
     known = (true[:, -1] > 0) & (false[:, -1] > 0)
     return np.divide(area, true[:, -1], out=np.full_like(area, np.nan), where=known)
+
+
+def area_up_to(x: np.ndarray, y: np.ndarray, limit: float) -> np.ndarray:
+    """Area under a curve of straight pieces from its first point to ``limit``, cut linearly there.
+
+    Args:
+        x: the curve's points, never falling along the last axis, shape (..., points).
+        y: its heights, same shape.
+        limit: where the area ends; a curve that ends before gives all of its area.
+
+    Returns:
+        The areas, shape (...).
+    """
+    left, width, rise = x[..., :-1], np.diff(x), np.diff(y)
+    inside = np.clip(limit - left, 0.0, width)
+    share = np.divide(inside, width, out=np.zeros_like(inside), where=width > 0)
+    return np.sum(inside * (y[..., :-1] + rise * share / 2), axis=-1)
 
 
 def resamples(unit: np.ndarray, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

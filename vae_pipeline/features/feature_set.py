@@ -14,7 +14,10 @@ from vae_pipeline.features.splits import Segment
 from vae_pipeline.features.windows import Windows
 from vae_pipeline.records import Part
 
-__all__ = ["FeatureSet"]
+__all__ = ["FOLDS", "FeatureSet", "fold_folders"]
+
+FOLDS = "folds"
+"""Leave-out folds of a set with few units, each a features folder of its own."""
 
 _ROW_ARRAYS = ("unit", "time", "label", "remaining_life", "healthy", "file_row")
 
@@ -126,3 +129,8 @@ class FeatureSet:
         """Rows from the unit's first row to each window's last, 0 at the first, shape (n_windows,), int64."""
         first = np.array([segment.first for segment in self.segments], dtype=np.int64)
         return windows.ends - first[self.units(windows)]
+
+
+def fold_folders(folder: Path) -> list[Path]:
+    """The leave-out folds in a features folder, in order; none where there are enough units."""
+    return sorted(path for path in (folder / FOLDS).glob("*") if path.is_dir())

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-__all__ = ["Windows"]
+__all__ = ["Windows", "evenly"]
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """At most ``most`` of ``count`` places, evenly spaced, shape (places,), int64."""
+    return np.linspace(0, count - 1, min(most, count)).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +64,7 @@ class Windows:
         """At most ``most`` windows, evenly spaced over all of them."""
         if len(self) <= most:
             return self
-        return self.subset(np.linspace(0, len(self) - 1, most).astype(np.int64))
+        return self.subset(evenly(len(self), most))
 
     def batches(self, size: int = 1024) -> Iterator[np.ndarray]:
         """All windows in order, in arrays of shape (at most ``size``, channels, length)."""

@@ -10,28 +10,26 @@ import torch
 from torch import Tensor, nn
 
 from vae_pipeline.models.timeseries.network import TimeSeriesVAE
+from vae_pipeline.models.vision.network import VisionVAE
 
 __all__ = ["export_onnx"]
 
 
 class _Deterministic(nn.Module):
-    """Windows to reconstruction and posterior mean, with z = mean."""
-
-    def __init__(self, network: TimeSeriesVAE) -> None:
+    def __init__(self, network: TimeSeriesVAE | VisionVAE) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        posterior = self.network.encode(windows)
-        return self.network.decode(posterior.mean), posterior.mean
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        return self.network.observe(inputs)
 
 
-def export_onnx(network: TimeSeriesVAE, path: Path) -> None:
-    """Write one self-contained file: input ``windows`` (n, channels, time), outputs ``reconstruction`` and ``latent``.
+def export_onnx(network: TimeSeriesVAE | VisionVAE, path: Path) -> None:
+    """Write what the network observes, with z = mean, as one self-contained file.
 
-    The batch dimension is dynamic.
+    Input ``windows`` (n, channels, time) or ``images`` (n, size, size, 3); outputs ``reconstruction``, ``latent`` and,
+    of images with a head, ``segmentation``. The batch dimension is dynamic.
     """
-    example = torch.zeros(3, network.shape.channels, network.shape.length)
     exporter_logger = logging.getLogger("torch.onnx")
     level = exporter_logger.level
     exporter_logger.setLevel(logging.ERROR)
@@ -41,9 +39,9 @@ def export_onnx(network: TimeSeriesVAE, path: Path) -> None:
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 _Deterministic(network.eval()),
-                (example,),
-                input_names=["windows"],
-                output_names=["reconstruction", "latent"],
+                (network.example(),),
+                input_names=[network.INPUT],
+                output_names=list(network.OUTPUTS),
                 dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
                 dynamo=True,
                 verbose=False,

@@ -1,4 +1,4 @@
-"""Fitting: windows in, a folder with the best epoch's weights and its history out."""
+"""Fitting any of the networks: a module and its batches in, a folder with the best epoch's weights and history out."""
 
 import logging
 import os
@@ -9,51 +9,50 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch import nn
+from torch.utils.data import DataLoader
 
 from vae_pipeline.errors import TrainingError
-from vae_pipeline.features.windows import Windows
-from vae_pipeline.models.timeseries.module import TimeSeriesModule
-from vae_pipeline.models.timeseries.network import NetworkShape, TimeSeriesVAE
-from vae_pipeline.records import Record, Training
+from vae_pipeline.models.module import VaeModule
+from vae_pipeline.models.timeseries.network import TimeSeriesVAE
+from vae_pipeline.models.vision.network import VisionVAE
+from vae_pipeline.records import Record
 from vae_pipeline.storage import write_json
 
-__all__ = ["EpochReport", "FitResult", "fit", "load_network", "save_network"]
+__all__ = [
+    "EpochReport",
+    "FitResult",
+    "fit_module",
+    "load_network",
+    "require_samples",
+    "save_network",
+    "seeded",
+    "warm_start",
+]
 
 EpochReport = Callable[[int, dict[str, float]], None]
 """Called after every epoch with its number and metrics."""
+
+N = TypeVar("N", TimeSeriesVAE, VisionVAE)
 
 
 class FitResult(Record):
     """What fitting came to."""
 
     parameters: int
-    windows: int
+    samples: int
     epochs: int
     best_epoch: int
     validation_loss: float
     active_units: int
     seconds: float
-    windows_per_second: float
-
-
-class _WindowDataset(Dataset[torch.Tensor]):
-    """Windows cut batch by batch; the fetcher asks for whole batches through ``__getitems__``."""
-
-    def __init__(self, windows: Windows) -> None:
-        self.windows = windows
-
-    def __len__(self) -> int:
-        return len(self.windows)
-
-    def __getitems__(self, index: list[int]) -> torch.Tensor:
-        return torch.from_numpy(self.windows.take(np.asarray(index)))
+    samples_per_second: float
 
 
 class _Reporter(pl.Callback):
@@ -95,51 +94,59 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def fit(
-    windows: Windows,
-    validation: Windows,
-    training: Training,
-    folder: Path,
-    *,
-    report: EpochReport | None = None,
-    progress: bool = False,
-    start: Path | None = None,
-) -> FitResult:
-    """Fit the time-series VAE and keep its best epoch in ``folder``.
-
-    Args:
-        windows: normal windows of the fit part.
-        validation: normal windows of other units of the fit part; they steer early stopping and the learning rate.
-        training: hyperparameters.
-        folder: gets ``network.json``, ``weights.npz`` and ``history.json``.
-        report: called after every epoch.
-        progress: show Lightning's progress bar.
-        start: folder of an earlier fit whose weights are the starting point.
+def require_samples(what: str, fit: int, steering: int) -> None:
+    """Refuse an empty set.
 
     Raises:
-        TrainingError: there is nothing to fit on, the loss is not finite, or ``start`` has another shape.
+        TrainingError: there is nothing to fit on or nothing to steer by.
     """
-    if not len(windows) or not len(validation):
-        msg = f"nothing to fit on: {len(windows)} fit and {len(validation)} validation windows"
+    if not fit or not steering:
+        msg = f"nothing to fit on: {fit} fit and {steering} validation {what}"
         raise TrainingError(msg)
+
+
+def seeded(seed: int) -> None:
+    """Set every generator and the number of threads, before a network is built."""
     torch.set_num_threads(int(os.environ.get("VAE_PIPELINE_THREADS") or os.cpu_count() or 1))
-    pl.seed_everything(training.seed, verbose=False)
-    channels = windows.rows.shape[1]
-    network = TimeSeriesVAE(NetworkShape.of(training, channels, windows.length))
-    if start is not None:
-        _warm_start(network, start)
-    module = TimeSeriesModule(network, training)
+    pl.seed_everything(seed, verbose=False)
+
+
+def fit_module(
+    module: VaeModule,
+    loaders: tuple[DataLoader[Any], DataLoader[Any]],
+    folder: Path,
+    *,
+    samples: int,
+    per_epoch: int,
+    report: EpochReport | None = None,
+    progress: bool = False,
+) -> FitResult:
+    """Fit and keep the best epoch in ``folder``.
+
+    Args:
+        module: the network with its terms of the loss.
+        loaders: of training and of steering batches.
+        folder: gets ``network.json``, ``weights.npz`` and ``history.json``.
+        samples: how many there are to fit on, for the result.
+        per_epoch: how many of them an epoch draws, for the result.
+        report: called after every epoch.
+        progress: show Lightning's progress bar.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
     reporter = _Reporter(report)
+    network, optimisation = module.network, module.optimisation
     began = time.perf_counter()
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
         checkpoint = ModelCheckpoint(scratch, monitor="validation_loss", save_weights_only=True)
-        stopping = EarlyStopping("validation_loss", patience=training.patience)
+        stopping = EarlyStopping("validation_loss", patience=optimisation.patience)
         bar = [TQDMProgressBar(refresh_rate=10)] if progress else []
         trainer = pl.Trainer(
-            max_epochs=training.epochs,
+            max_epochs=optimisation.epochs,
             accelerator="auto",
             devices=1,
-            gradient_clip_val=training.gradient_clip,
+            gradient_clip_val=optimisation.gradient_clip,
             callbacks=[reporter, checkpoint, stopping, *bar],
             logger=False,
             enable_progress_bar=progress,
@@ -147,7 +154,7 @@ def fit(
             num_sanity_val_steps=0,
             deterministic="warn",
         )
-        trainer.fit(module, _loader(windows, training, shuffle=True), _loader(validation, training, shuffle=False))
+        trainer.fit(module, *loaders)
         state = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     network.load_state_dict({key.removeprefix("network."): value for key, value in state.items()})
     network.cpu().eval()
@@ -155,49 +162,34 @@ def fit(
     best = min(reporter.history, key=lambda item: item["validation_loss"])
     save_network(network, folder)
     write_json(folder / "history.json", reporter.history)
-    seen = len(reporter.history) * min(len(windows), training.max_windows_per_epoch)
     return FitResult(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        windows=len(windows),
+        samples=samples,
         epochs=len(reporter.history),
         best_epoch=int(best["epoch"]),
         validation_loss=best["validation_loss"],
         active_units=int(best["active_units"]),
         seconds=seconds,
-        windows_per_second=seen / seconds,
+        samples_per_second=len(reporter.history) * per_epoch / seconds,
     )
 
 
-def _loader(windows: Windows, training: Training, *, shuffle: bool) -> DataLoader[torch.Tensor]:
-    dataset = _WindowDataset(windows)
-    sampler = None
-    if shuffle:
-        generator = torch.Generator().manual_seed(training.seed)
-        draws = min(len(windows), training.max_windows_per_epoch)
-        sampler = RandomSampler(dataset, num_samples=draws, generator=generator)
-    size = training.batch_size if shuffle else 1024
-    return DataLoader(dataset, batch_size=size, sampler=sampler, collate_fn=_as_it_is)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
-def save_network(network: TimeSeriesVAE, folder: Path) -> None:
+def save_network(network: nn.Module, folder: Path) -> None:
     """Write ``network.json`` (shape) and ``weights.npz``; no pickle."""
     write_json(folder / "network.json", network.shape)
-    np.savez(folder / "weights.npz", **{key: value.numpy() for key, value in network.state_dict().items()})
+    weights = {key: np.ascontiguousarray(value.numpy()) for key, value in network.state_dict().items()}
+    np.savez(folder / "weights.npz", allow_pickle=False, **weights)
 
 
-def load_network(folder: Path) -> TimeSeriesVAE:
-    """The network that `save_network` wrote, in evaluation mode.
+def load_network(folder: Path, kind: type[N]) -> N:
+    """The network of class ``kind`` that `save_network` wrote, in evaluation mode.
 
     Raises:
         TrainingError: the folder holds no network of this form.
     """
     try:
-        shape = NetworkShape.model_validate_json((folder / "network.json").read_text())
-        network = TimeSeriesVAE(shape)
+        shape = kind.Shape.model_validate_json((folder / "network.json").read_text())
+        network = kind(shape)
         with np.load(folder / "weights.npz", allow_pickle=False) as weights:
             network.load_state_dict({key: torch.from_numpy(weights[key]) for key in weights.files})
     except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
@@ -206,8 +198,13 @@ def load_network(folder: Path) -> TimeSeriesVAE:
     return network.eval()
 
 
-def _warm_start(network: TimeSeriesVAE, start: Path) -> None:
-    earlier = load_network(start)
+def warm_start(network: N, start: Path) -> None:
+    """Begin with the weights of an earlier fit.
+
+    Raises:
+        TrainingError: ``start`` holds no network of this shape.
+    """
+    earlier = load_network(start, type(network))
     if earlier.shape != network.shape:
         msg = f"{start}: a network of shape {earlier.shape} cannot start one of shape {network.shape}"
         raise TrainingError(msg)

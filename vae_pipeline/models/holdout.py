@@ -4,7 +4,7 @@ import numpy as np
 
 from vae_pipeline.features.windows import Windows
 
-__all__ = ["hold_out"]
+__all__ = ["hold_out", "hold_out_images"]
 
 
 def hold_out(windows: Windows, units: np.ndarray, share: float = 0.1, seed: int = 0) -> tuple[Windows, Windows]:
@@ -28,3 +28,16 @@ def hold_out(windows: Windows, units: np.ndarray, share: float = 0.1, seed: int 
     keep = ends < (windows.starts[cut] if cut < len(windows) else 0)
     late = np.arange(len(windows)) >= cut
     return windows.subset(keep), windows.subset(late)
+
+
+def hold_out_images(index: np.ndarray, share: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Split images into those to train on and those that steer, at least one, at most 32.
+
+    Args:
+        index: normal images of the fit part, shape (n,).
+        share: that steers.
+        seed: of the draw.
+    """
+    held = min(max(1, round(share * len(index))), 32)
+    shuffled = np.random.default_rng(seed).permutation(index)
+    return np.sort(shuffled[held:]), np.sort(shuffled[:held])

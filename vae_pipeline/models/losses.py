@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["kl_per_dimension", "reconstruction_error"]
+__all__ = ["image_error", "kl_per_dimension", "reconstruction_error", "segmentation_loss"]
 
 
 def reconstruction_error(inputs: Tensor, reconstruction: Tensor, kind: Literal["mse", "mae"]) -> Tensor:
@@ -28,3 +28,40 @@ def kl_per_dimension(mean: Tensor, log_variance: Tensor) -> Tensor:
     Kingma & Welling, Auto-Encoding Variational Bayes, 2014, appendix B.
     """
     return 0.5 * (mean.square() + torch.exp(log_variance) - 1.0 - log_variance)
+
+
+def image_error(inputs: Tensor, reconstruction: Tensor, *, pixel_noise: float, structure: float) -> Tensor:
+    """Squared error of a Gaussian of deviation ``pixel_noise`` plus 1 - SSIM of the greys, summed over an image, (n,).
+
+    Args:
+        inputs: images in [0, 1], shape (n, 3, height, width).
+        reconstruction: same shape.
+        pixel_noise: standard deviation of a value around its reconstruction.
+        structure: weight of (1 - SSIM) / 2, a value per element, beside the squared error.
+
+    SSIM: Z. Wang et al., Image quality assessment: from error visibility to structural similarity, 2004.
+    """
+    squared = reconstruction_error(inputs, reconstruction, "mse") / pixel_noise**2
+    if not structure:
+        return squared
+    from pytorch_msssim import ssim
+
+    grey, rebuilt = inputs.mean(1, keepdim=True), reconstruction.mean(1, keepdim=True)
+    similar = ssim(rebuilt, grey, data_range=1.0, size_average=False, win_size=7)
+    return squared + 0.5 * structure * (1.0 - similar) * inputs[0].numel()
+
+
+def segmentation_loss(log_odds: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy per pixel and, of images with an anomaly, the soft Dice loss, shape (n,).
+
+    Args:
+        log_odds: of every pixel to be anomalous, shape (n, height, width).
+        mask: 1 where it is, else 0, same shape.
+
+    Dice: F. Milletari et al., V-Net, 3DV 2016.
+    """
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(log_odds, mask, reduction="none").mean((1, 2))
+    probability = log_odds.sigmoid()
+    area = mask.sum((1, 2))
+    overlap = (2.0 * (probability * mask).sum((1, 2)) + 1.0) / (probability.sum((1, 2)) + area + 1.0)
+    return 4.0 * entropy + torch.where(area > 0, 1.0 - overlap, 0.0)

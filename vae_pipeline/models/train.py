@@ -1,40 +1,95 @@
-"""A features folder to a trained folder: what every caller of `fit` would have to do around it."""
+"""A features folder to a trained folder: what every caller of a line's `fit` would have to do around it."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from vae_pipeline.features.feature_set import FeatureSet
+from vae_pipeline.features.feature_set import FeatureSet, fold_folders
+from vae_pipeline.features.image_set import ImageSet
 from vae_pipeline.models.export import export_onnx
-from vae_pipeline.models.fit import EpochReport, FitResult, fit, load_network
-from vae_pipeline.models.holdout import hold_out
-from vae_pipeline.records import Training
+from vae_pipeline.models.fit import EpochReport, FitResult, load_network
+from vae_pipeline.models.holdout import hold_out, hold_out_images
+from vae_pipeline.models.timeseries import fit as windows_fit
+from vae_pipeline.models.timeseries.network import TimeSeriesVAE
+from vae_pipeline.models.vision import fit as images_fit
+from vae_pipeline.models.vision.fit import Show
+from vae_pipeline.models.vision.network import VisionVAE
+from vae_pipeline.records import Dataset, ImageTraining, Training
 
-__all__ = ["train"]
+__all__ = ["Told", "fold_networks", "train"]
+
+
+@dataclass(frozen=True)
+class Told:
+    """Who is told of the course of a training.
+
+    Attributes:
+        report: called after every epoch with its metrics.
+        show: called after every epoch with a few images, where there are images.
+        progress: show a progress bar.
+    """
+
+    report: EpochReport | None = None
+    show: Show | None = None
+    progress: bool = False
 
 
 def train(
-    features: FeatureSet,
-    training: Training,
-    folder: Path,
-    *,
-    report: EpochReport | None = None,
-    progress: bool = False,
-    start: Path | None = None,
+    dataset: Dataset, features: Path, folder: Path, told: Told | None = None, start: Path | None = None
 ) -> FitResult:
-    """Fit on normal windows of the fit part and export the best epoch.
+    """Fit on normal samples of the fit part and export the best epoch.
 
     Args:
-        features: the opened features folder.
-        training: hyperparameters.
-        folder: gets ``network.json``, ``weights.npz``, ``history.json`` and ``model.onnx``.
-        report: called after every epoch.
-        progress: show a progress bar.
+        dataset: its medium says which network, its ``training`` how it is fitted.
+        features: the features folder; where it holds leave-out folds a network is fitted for each of them as well.
+        folder: gets ``network.json``, ``weights.npz``, ``history.json`` and ``model.onnx``, and the same in
+            ``folds/<number>`` for each fold.
+        told: who is told.
         start: folder of an earlier fit to start from.
 
     Raises:
-        TrainingError: see `vae_pipeline.models.fit.fit`.
+        TrainingError: there is nothing to fit on, the loss is not finite, or ``start`` has another shape.
     """
+    told = told or Told()
+    if dataset.medium == "image":
+        return _train_images(ImageSet.open(features), cast("ImageTraining", dataset.training), folder, told, start)
+    training = cast("Training", dataset.training)
+    fitted = _train_windows(FeatureSet.open(features), training, folder, told, start)
+    for fold, network in fold_networks(features, folder):
+        network.mkdir(parents=True)
+        _train_windows(FeatureSet.open(fold), training, network, Told(), start)
+    return fitted
+
+
+def fold_networks(features: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Each leave-out fold's features folder, and the folder of its network below ``folder``."""
+    for fold in fold_folders(features):
+        yield fold, folder / "folds" / fold.name
+
+
+def _train_windows(features: FeatureSet, training: Training, folder: Path, told: Told, start: Path | None) -> FitResult:
     normal = features.windows("fit", healthy_only=True)
     windows, steering = hold_out(normal, features.units(normal), seed=training.seed)
-    fitted = fit(windows, steering, training, folder, report=report, progress=progress, start=start)
-    export_onnx(load_network(folder), folder / "model.onnx")
+    fitted = windows_fit.fit(
+        windows, steering, training, folder, report=told.report, progress=told.progress, start=start
+    )
+    export_onnx(load_network(folder, TimeSeriesVAE), folder / "model.onnx")
+    return fitted
+
+
+def _train_images(images: ImageSet, training: ImageTraining, folder: Path, told: Told, start: Path | None) -> FitResult:
+    index, steering = hold_out_images(images.index("fit"), seed=training.seed)
+    fitted = images_fit.fit(
+        images.pixels,
+        index,
+        steering,
+        training,
+        folder,
+        report=told.report,
+        show=told.show,
+        progress=told.progress,
+        start=start,
+    )
+    export_onnx(load_network(folder, VisionVAE), folder / "model.onnx")
     return fitted

@@ -17,7 +17,7 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 
 _EVALUATION_VERSION = "evaluation_version"
-_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pydantic", "scipy")
+_REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow", "pydantic", "scipy", "soundfile")
 
 
 class ShelfEntry(Record):

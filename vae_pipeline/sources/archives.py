@@ -19,7 +19,7 @@ from vae_pipeline.settings import Settings
 from vae_pipeline.sources.download import Fetched, bring, sha256_of
 from vae_pipeline.storage import fingerprint, place_folder, told, work_folder
 
-__all__ = ["archive_of", "extract", "extracted", "local_archive", "open_inner"]
+__all__ = ["archive_of", "archives_of", "extract", "extracted", "fetched_archive", "local_archive", "open_inner"]
 
 MAX_MEMBERS = 1_000_000
 _CHUNK = 1 << 20
@@ -78,6 +78,34 @@ def open_inner(archive: Path, inner: str, work: Path, max_bytes: int) -> Path:
                 return writer.write(source, inner)
 
 
+def archives_of(dataset: Dataset) -> tuple[Archive, ...]:
+    """The archives that hold the dataset, in the order they are tried."""
+    return (dataset.archive, *dataset.alternatives) if dataset.archive else dataset.alternatives
+
+
+def fetched_archive(dataset: Dataset, settings: Settings) -> tuple[Archive, Fetched]:
+    """The first of the dataset's archives that can be had.
+
+    Raises:
+        SourceError: none can; the message is that of the first and names the others.
+        HashMismatchError: one was delivered that is not what the catalogue states.
+    """
+    refusals: list[SourceError] = []
+    archives = archives_of(dataset)
+    for archive in archives:
+        try:
+            return archive, archive_of(archive, dataset, settings)
+        except HashMismatchError:
+            raise
+        except SourceError as error:
+            refusals.append(error)
+    if len(refusals) == 1:
+        raise refusals[0]
+    others = "; ".join(str(error) for error in refusals[1:])
+    msg = f"{refusals[0]}; nor could {others}"
+    raise type(refusals[0])(msg)
+
+
 def archive_of(archive: Archive, dataset: Dataset, settings: Settings) -> Fetched:
     """The dataset's archive on this machine: a file beside the catalogue if it states no url, else fetched.
 
@@ -125,17 +153,18 @@ def extracted(dataset: Dataset, settings: Settings) -> Path:
             msg = f"dataset {dataset.name!r}: the catalogue states no archive, folder or files; add one of them"
             raise CatalogError(msg)
         return Path(dataset.base)
-    archive = dataset.archive
-    fetched = archive_of(archive, dataset, settings)
+    archive, fetched = fetched_archive(dataset, settings)
     stem = fetched.path.name.split(".")[0]
-    into = settings.home / "extracted" / f"{stem}-{fingerprint(fetched.sha256, archive.inner)}"
+    identity = (fetched.sha256, archive.inner, *([dataset.members] if dataset.members else []))
+    into = settings.home / "extracted" / f"{stem}-{fingerprint(*identity)}"
     if into.is_dir():
         return into
+    members = dataset.members or None
     if archive.inner is None:
-        return extract(fetched.path, into, archive.max_unpacked_bytes)
+        return extract(fetched.path, into, archive.max_unpacked_bytes, members)
     with _work_folder(into) as work:
         inner = open_inner(fetched.path, archive.inner, work, archive.max_unpacked_bytes)
-        return extract(inner, into, archive.max_unpacked_bytes)
+        return extract(inner, into, archive.max_unpacked_bytes, members)
 
 
 class _Writer:

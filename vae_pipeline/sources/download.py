@@ -157,6 +157,8 @@ def _official(archive: Archive, url: str, target: Path, *, single: bool) -> Fetc
     with _temporary(target) as temporary:
         _download(url, temporary, tries, connect)
         found = _verified(temporary, url, archive.sha256, "the catalogue")
+        if archive.md5 and not archive.sha256:
+            _require_md5(temporary, url, archive.md5)
         os.replace(temporary, target)
         return _keep(target, target, found, url, from_mirror=False)
 
@@ -202,6 +204,18 @@ def _verified(path: Path, origin: str, expected: str | None, said_by: str) -> st
         )
         raise HashMismatchError(msg)
     return found
+
+
+def _require_md5(path: Path, origin: str, expected: str) -> None:
+    """MD5 tells a broken download from a whole one; the sha256 that is noted tells whether it changed since."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != expected:
+        msg = (
+            f"{shown(origin)}: the md5 is {found}, but the catalogue states {expected}; nothing of it was kept, so "
+            "fetch again"
+        )
+        raise HashMismatchError(msg)
 
 
 @contextmanager

@@ -10,23 +10,32 @@ import pandas as pd
 from vae_pipeline.errors import CatalogError, DataError
 from vae_pipeline.records import Archive, Dataset
 from vae_pipeline.settings import Settings
-from vae_pipeline.sources import cmapss, sample, table
-from vae_pipeline.sources.archives import archive_of, extracted, local_archive
+from vae_pipeline.sources import cmapss, sample, sample_product, sample_sound, table
+from vae_pipeline.sources.archives import archives_of, extracted, fetched_archive, local_archive
 from vae_pipeline.sources.download import noted, sha256_of
 from vae_pipeline.sources.mirror import Mirror, NotDeliveredError
+from vae_pipeline.sources.picture_layout import find_pictures
+from vae_pipeline.sources.pictures import read_pictures
+from vae_pipeline.sources.recordings import find_recordings, read_recordings
 from vae_pipeline.storage import fingerprint, told, write_json
 
 __all__ = ["SOURCE", "load", "read_table", "source_version"]
 
 SOURCE = "source.json"
 _READERS = 1  # counts up whenever the same raw input gives other tables
+_SAMPLES: dict[str, Any] = {
+    "sample_turbofan": sample,
+    "sample_machine_sound": sample_sound,
+    "sample_product": sample_product,
+}
 
 
 def load(dataset: Dataset, settings: Settings, folder: Path) -> dict[str, Any]:
     """Write ``train.parquet``, ``test.parquet`` (if the dataset has a test part) and ``source.json`` into ``folder``.
 
-    Gives what ``source.json`` says: name, title, kind, licence, citation, origin, sha256, parts (rows and units of
-    each), and the names of the sensors and settings in use.
+    Of recordings and images the tables are an index, one row a file, and the files lie in ``files/``. Gives what
+    ``source.json`` says: name, title, kind, licence, citation, origin, sha256, parts (rows and units of each), and the
+    names of the sensors and settings in use.
 
     Raises:
         SourceError: the raw data cannot be brought in.
@@ -34,7 +43,14 @@ def load(dataset: Dataset, settings: Settings, folder: Path) -> dict[str, Any]:
         StorageError: the folder cannot be written.
     """
     root = _raw_folder(dataset, settings)
-    if dataset.kind == "table":
+    linked = root.is_relative_to(settings.home)  # nobody changes what was unpacked or generated there
+    sensors: list[str] = []
+    used_settings: list[str] = []
+    if dataset.medium == "image":
+        parts = read_pictures(dataset, root, folder, linked=linked)
+    elif dataset.medium == "sound":
+        parts = read_recordings(dataset, root, folder, linked=linked)
+    elif dataset.kind == "table":
         parts, sensors = table.read_table_files(dataset, root)
         used_settings = list(dataset.columns.settings)
     else:
@@ -88,15 +104,23 @@ def source_version(dataset: Dataset, settings: Settings) -> str:
     Raises:
         DataError: a stated file is missing.
     """
-    reading = dataset.model_dump(mode="json", include={"name", "kind", "files", "columns", "labels", "generator"})
+    reading = dataset.model_dump(mode="json", include=_read_by(dataset))
     return fingerprint(_READERS, reading, _input_version(dataset, settings))
 
 
+def _read_by(dataset: Dataset) -> set[str]:
+    """The fields that say how the raw input is read."""
+    shared = {"name", "kind", "files", "columns", "labels", "generator"}
+    return shared if dataset.medium == "table" else {*shared, "members", "imaging", "sound"}
+
+
 def _input_version(dataset: Dataset, settings: Settings) -> list[Any]:
-    if dataset.kind == "sample_turbofan":
-        return [sample.VERSION]
+    if dataset.kind in _SAMPLES:
+        return [_SAMPLES[dataset.kind].VERSION]
     if dataset.folder is None and dataset.archive is not None:
-        return [dataset.archive.inner, *_archive_version(dataset.archive, dataset, settings)]
+        versions = [_archive_version(archive, dataset, settings) for archive in archives_of(dataset)]
+        # one archive alone is told as it always was: what is kept keeps its version
+        return [dataset.archive.inner, *(versions[0] if len(versions) == 1 else versions)]
     root = extracted(dataset, settings)
     return [_stat(path) for path in _raw_files(dataset, root)]
 
@@ -127,13 +151,19 @@ def _stat(path: Path) -> str:
 
 
 def _raw_folder(dataset: Dataset, settings: Settings) -> Path:
-    if dataset.kind != "sample_turbofan":
+    if dataset.kind not in _SAMPLES:
         return extracted(dataset, settings)
-    name = f"{dataset.name}-{fingerprint(sample.VERSION, dataset.name, dataset.generator)}"
-    return sample.generate(dataset, settings.home / "extracted" / name)
+    generator = _SAMPLES[dataset.kind]
+    name = f"{dataset.name}-{fingerprint(generator.VERSION, dataset.name, dataset.generator)}"
+    return generator.generate(dataset, settings.home / "extracted" / name)
 
 
 def _raw_files(dataset: Dataset, root: Path) -> list[Path]:
+    if dataset.medium == "image":
+        places = find_pictures(dataset, root)
+        return [path for place in places for path in (place.path, place.mask) if path is not None]
+    if dataset.medium == "sound":
+        return [clip.path for clip in find_recordings(root, bare=dataset.kind == "recordings")]
     if dataset.kind != "table":
         return list(cmapss.find_files(dataset, root))
     if dataset.files is None:
@@ -146,10 +176,10 @@ def _raw_files(dataset: Dataset, root: Path) -> list[Path]:
 
 def _identity(dataset: Dataset, settings: Settings, root: Path) -> tuple[str, str]:
     """Where the data came from, and the sha256 of the archive or over the hashes of the raw files."""
-    if dataset.kind != "sample_turbofan" and dataset.folder is None and dataset.archive is not None:
-        fetched = archive_of(dataset.archive, dataset, settings)
+    if dataset.kind not in _SAMPLES and dataset.folder is None and dataset.archive is not None:
+        fetched = fetched_archive(dataset, settings)[1]
         return fetched.origin, fetched.sha256
     with told(root):
         lines = [f"{sha256_of(path)}  {path.name}\n" for path in _raw_files(dataset, root)]
-    origin = "generated " + json.dumps(dataset.generator) if dataset.kind == "sample_turbofan" else str(root)
+    origin = "generated " + json.dumps(dataset.generator) if dataset.kind in _SAMPLES else str(root)
     return origin, hashlib.sha256("".join(lines).encode()).hexdigest()

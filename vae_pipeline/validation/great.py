@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from html import escape
 from types import ModuleType
 from typing import Any
 
@@ -73,6 +74,8 @@ def joined(name: str, results: list[Any]) -> Any:
         # the page cannot print numpy's numbers
         if isinstance(result.result.get("observed_value"), np.generic):
             result.result["observed_value"] = result.result["observed_value"].item()
+        # nor does it escape what it found
+        result.result = _escaped(result.result)
     held = sum(bool(result.success) for result in every)
     return ExpectationSuiteValidationResult(
         success=held == len(every),
@@ -86,3 +89,14 @@ def joined(name: str, results: list[Any]) -> Any:
         },
         meta=dict(results[0].meta),
     )
+
+
+def _escaped(found: Any) -> Any:
+    """The same with every text in it fit for HTML."""
+    if isinstance(found, str):
+        return escape(found)
+    if isinstance(found, list):
+        return [_escaped(one) for one in found]
+    if isinstance(found, dict):
+        return {key: _escaped(one) for key, one in found.items()}
+    return found

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from vae_pipeline.validation.verdict import Outcome, Verdict
+from vae_pipeline.validation.verdict import Outcome, Size, Verdict
 
 __all__ = ["report"]
 
@@ -39,8 +39,7 @@ def report(verdict: Verdict, title: str) -> str:
     held = [outcome for outcome in verdict.expectations if outcome.success]
     tone = failed[0].severity if failed else "good"
     sizes = "".join(
-        f"<p class='soft'>{size.part}: {size.rows:,} rows, {size.units:,} units, {size.columns} columns "
-        f"(<a href='{size.part}.html'>every expectation</a>)</p>"
+        f"<p class='soft'>{size.part}: {_held(size)} (<a href='{size.part}.html'>every expectation</a>)</p>"
         for size in verdict.sizes
     )
     body = (
@@ -51,13 +50,20 @@ def report(verdict: Verdict, title: str) -> str:
         body += f"<h2>What fails</h2>{_failed_table(failed)}"
     if held:
         body += f"<h2>What holds</h2>{_held_table(held)}"
-    body += "<p class='soft'>Rows count from 1, in the order of the part's table.</p>"
+    if all(size.noun == "rows" for size in verdict.sizes):
+        body += "<p class='soft'>Rows count from 1, in the order of the part's table.</p>"
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f"<title>Validation of {escape(verdict.dataset)}</title><style>{STYLE}</style></head>"
         f"<body><main>{body}</main></body></html>\n"
     )
+
+
+def _held(size: Size) -> str:
+    """What a part holds: rows of units, or so many files."""
+    rows = f"{size.rows:,} {size.noun}"
+    return f"{rows}, {size.units:,} units, {size.columns} columns" if size.noun == "rows" else rows
 
 
 def _sentence(verdict: Verdict) -> str:

@@ -1,10 +1,8 @@
 """Run the suites over a dataset's parts; write ``verdict.json``, ``report.html`` and Great Expectations' pages."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from vae_pipeline.errors import DataError
 from vae_pipeline.records import Dataset
 from vae_pipeline.storage import write_bytes, write_json
 from vae_pipeline.validation.great import Context, joined, page
@@ -12,8 +10,7 @@ from vae_pipeline.validation.report import report
 from vae_pipeline.validation.verdict import Outcome, Severity, Size, Verdict
 
 if TYPE_CHECKING:
-    from vae_pipeline.validation.frames import Frames
-    from vae_pipeline.validation.suites import Check
+    from vae_pipeline.validation.suites import Check, Part, Suite
 
 __all__ = ["validate"]
 
@@ -22,7 +19,7 @@ SHOWN = 3
 
 
 def validate(dataset: Dataset, raw: Path, folder: Path) -> Verdict:
-    """Judge ``raw/train.parquet`` and, where it exists, ``raw/test.parquet``.
+    """Judge ``raw/train.parquet`` and, where it exists, ``raw/test.parquet`` by the suite of the dataset's medium.
 
     Writes into ``folder``: ``verdict.json``, ``report.html`` and, linked from it, ``train.html`` and ``test.html``. A
     failed statement is an outcome, not an error: ``raise_if_failed`` makes it one.
@@ -30,35 +27,24 @@ def validate(dataset: Dataset, raw: Path, folder: Path) -> Verdict:
     Raises:
         DataError: a table or ``source.json`` cannot be read.
     """
-    from vae_pipeline.validation.frames import frames, read_table
-    from vae_pipeline.validation.suites import learnt_ranges, suite_checks
+    from vae_pipeline.validation.frames import read_table
 
-    settings, sensors = _source_columns(raw / "source.json")
-    has_test = (raw / "test.parquet").exists()
+    suite = _suite(dataset, raw)
     context = Context()
     outcomes: list[Outcome] = []
     sizes: list[Size] = []
     pages: dict[str, str] = {}
-    learnt = None
-    parts: tuple[Literal["train", "test"], ...] = ("train", "test") if has_test else ("train",)
+    parts: tuple[Part, ...] = ("train", "test") if (raw / "test.parquet").exists() else ("train",)
     for part in parts:
         table = read_table(raw / f"{part}.parquet")
-        judge = _Judge(context, dataset, part)
-        if judge.schema(table, settings, sensors):
-            shape = frames(part, table, dataset, settings, sensors)
-            judge.run(suite_checks(shape, dataset, learnt, has_test=has_test), shape)
-            learnt = learnt_ranges(shape)
-        sizes.append(
-            Size(
-                part=part,
-                rows=len(table),
-                units=int(table["unit"].nunique()) if "unit" in table else 0,
-                columns=len(table.columns),
-            )
-        )
+        judge = _Judge(context, suite, part)
+        usable = judge.schema(table)
+        if usable:
+            judge.run(table)
+        sizes.append(suite.size(part, table))
         outcomes += judge.outcomes
         pages[part] = page(joined(f"{dataset.name} {part}", judge.results))
-        if part == "train" and learnt is None:
+        if not usable:
             break
     success = not any(o.severity == "critical" and not o.success for o in outcomes)
     verdict = Verdict(dataset=dataset.name, success=success, expectations=tuple(outcomes), sizes=tuple(sizes))
@@ -69,48 +55,47 @@ def validate(dataset: Dataset, raw: Path, folder: Path) -> Verdict:
     return verdict
 
 
-def _source_columns(path: Path) -> tuple[list[str], list[str]]:
-    """Names of the settings and of the sensors, as the source wrote them."""
-    try:
-        content = json.loads(path.read_text())
-        return [str(name) for name in content["settings"]], [str(name) for name in content["sensors"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"{path}: cannot be read or lacks 'settings' or 'sensors' ({error}); materialize the raw data again"
-        raise DataError(msg) from error
+def _suite(dataset: Dataset, raw: Path) -> "Suite":
+    """The suite of the dataset's medium."""
+    if dataset.medium == "image":
+        from vae_pipeline.validation.images import ImageSuite
+
+        return ImageSuite(dataset)
+    if dataset.medium == "sound":
+        from vae_pipeline.validation.sounds import SoundSuite
+
+        return SoundSuite(dataset)
+    from vae_pipeline.validation.tables import TableSuite
+
+    return TableSuite(dataset, raw)
 
 
 class _Judge:
     """Runs the checks of one part and collects what they found."""
 
-    def __init__(self, context: Context, dataset: Dataset, part: Literal["train", "test"]) -> None:
-        self.context, self.dataset = context, dataset
-        self.part: Literal["train", "test"] = part
+    def __init__(self, context: Context, suite: "Suite", part: "Part") -> None:
+        self.context, self.suite = context, suite
+        self.part: Part = part
         self.outcomes: list[Outcome] = []
         self.results: list[Any] = []
 
-    def schema(self, table: Any, settings: list[str], sensors: list[str]) -> bool:
+    def schema(self, table: Any) -> bool:
         """Whether the columns are there and have rows; where not, that failure is the only outcome."""
-        from vae_pipeline.validation.suites import schema_checks
-
-        stated = [*self.dataset.columns.settings, *(self.dataset.columns.sensors or ())]
-        life = ["remaining_life"] if self.dataset.labels.run_to_failure else []
-        # a range that names no column would never be judged
-        wanted = list(dict.fromkeys(["unit", "time", *settings, *sensors, *stated, *life, *self.dataset.ranges]))
-        checks = schema_checks(wanted)
-        found = self._found("table", table, checks)
-        self._roll_up(checks, found)
+        checks = self.suite.schema(table)
+        self._roll_up(checks, self._found("table", table, checks))
         failed = next((o for o in self.outcomes if not o.success), None)
         if failed is not None:
             self.outcomes = [failed]
         return failed is None
 
-    def run(self, checks: "list[Check]", frames: "Frames") -> None:
-        """Run all checks, frame by frame."""
+    def run(self, table: Any) -> None:
+        """Run all further checks, frame by frame."""
+        frames, checks = self.suite.ask(self.part, table)
         found: dict[int, Any] = {}
-        for name in ("rows", "columns", "units", "values", "normal"):
+        for name, frame in frames.items():
             mine = [check for check in checks if check.frame == name]
             if mine:
-                found |= self._found(name, getattr(frames, name), mine)
+                found |= self._found(name, frame, mine)
         self._roll_up(checks, found)
 
     def _found(self, name: str, frame: Any, checks: "list[Check]") -> "dict[int, Any]":
@@ -122,8 +107,6 @@ class _Judge:
         return {entry.expectation_config.meta["check"]: entry for entry in result.results}
 
     def _roll_up(self, checks: "list[Check]", found: "dict[int, Any]") -> None:
-        from vae_pipeline.validation.suites import expected_text
-
         for statement in dict.fromkeys(check.statement for check in checks):
             behind = [(check, found[id(check)]) for check in checks if check.statement == statement]
             failed = [(check, result) for check, result in behind if not result.success]
@@ -136,7 +119,7 @@ class _Judge:
                     part=self.part,
                     severity=gravest,
                     success=not failed,
-                    expected=expected_text(statement, self.dataset, self.part),
+                    expected=self.suite.expected(statement, self.part),
                     observed=_observed(failed or behind, success=not failed),
                     example=failed[0][0].tell(_offset(failed[0][1])) if failed else "",
                 )
@@ -193,4 +176,4 @@ def _whole(check: "Check", result: Any) -> str:
     value = result.result.get("observed_value")
     if isinstance(value, list):
         return f"{len(value)} columns"
-    return f"{value:,} {'rows' if check.frame == 'table' else check.frame}"
+    return f"{value:,} {check.noun or ('rows' if check.frame == 'table' else check.frame)}"

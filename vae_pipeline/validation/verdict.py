@@ -27,12 +27,13 @@ class Outcome(Record):
 
 
 class Size(Record):
-    """How much a part holds."""
+    """How much a part holds; ``noun`` says what its rows are."""
 
     part: Literal["train", "test"]
     rows: int
     units: int
     columns: int
+    noun: str = "rows"
 
 
 class Verdict(Record):

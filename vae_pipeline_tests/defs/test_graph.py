@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from vae_pipeline.definitions import defs
+from vae_pipeline.defs.all_lines import LINES
 
 KEPT = Path(__file__).with_name("graph.json")
 RENEW = "RENEW_GRAPH"  # VAE_PIPELINE_* variables are taken away from tests
@@ -63,25 +64,34 @@ def test_the_graph_is_the_kept_one():
     assert json.loads(found) == json.loads(KEPT.read_text()), message
 
 
-def test_partitions_are_the_datasets_of_the_catalogue():
-    spec = next(iter(defs().resolve_all_asset_specs()))
-    assert {"FD001", "FD002", "FD003", "FD004", "sample_turbofan"} <= set(spec.partitions_def.get_partition_keys())
+def test_partitions_are_the_datasets_of_the_catalogue_that_the_line_takes():
+    wanted = {
+        "timeseries": {"FD001", "FD002", "FD003", "FD004", "sample_turbofan", "fan_id_00", "sample_machine_sound"},
+        "vision": {"bottle", "zipper", "sample_product"},
+    }
+    for spec in defs().resolve_all_asset_specs():
+        partitions = set(spec.partitions_def.get_partition_keys())
+        others = {name for line, names in wanted.items() if line != spec.group_name for name in names}
+        assert wanted[spec.group_name] <= partitions
+        assert not partitions & others
 
 
 def test_every_asset_says_what_it_is():
     assert [spec.key for spec in defs().resolve_all_asset_specs() if not spec.description] == []
 
 
-def test_the_launchpad_says_what_every_field_means():
-    job = defs().resolve_job_def("timeseries")
+@pytest.mark.parametrize("line", LINES)
+def test_the_launchpad_says_what_every_field_means(line):
+    job = defs().resolve_job_def(line)
     for stage in ("trained", "calibrated"):
-        fields = job.get_node_named(f"timeseries__{stage}").definition.config_schema.config_type.fields
+        fields = job.get_node_named(f"{line}__{stage}").definition.config_schema.config_type.fields
         assert len(fields) > 3
         assert [name for name, field in fields.items() if not field.description or field.is_required] == []
 
 
-def test_the_job_may_be_launched_for_any_dataset():
-    assert dg.validate_run_config(defs().resolve_job_def("timeseries"), {})
+@pytest.mark.parametrize("line", LINES)
+def test_the_job_may_be_launched_for_any_dataset(line):
+    assert dg.validate_run_config(defs().resolve_job_def(line), {})
 
 
 def test_loading_the_code_location_loads_nothing_heavy():

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
-from vae_pipeline.detector.calibrate import CalibrationReport, calibrate
-from vae_pipeline.detector.detector import Detector
+from vae_pipeline.detector.report import CalibrationReport
+from vae_pipeline.detector.window_calibration import calibrate_windows
+from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.features.build import build
 from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.models.export import export_onnx
@@ -24,7 +25,7 @@ class Example:
     raw: Path
     network: Path
     features: FeatureSet
-    detector: Detector
+    detector: WindowDetector
     report: CalibrationReport
 
     def test_columns(self) -> dict[str, np.ndarray]:
@@ -46,7 +47,7 @@ def made(folder: Path, *, calibration: Calibration | None = None, **options) -> 
     build(dataset, folder / "raw", folder / "features")
     features = FeatureSet.open(folder / "features")
     network = draw_network(folder / "network", len(features.sensors), features.length)
-    detector, report = calibrate(dataset, "0a1b", features, network)
+    detector, report = calibrate_windows(dataset, "0a1b", features, network)
     return Example(dataset, folder / "raw", network, features, detector, report)
 
 

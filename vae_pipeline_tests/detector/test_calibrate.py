@@ -3,14 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vae_pipeline.detector import calibrate as calibrate_module
-from vae_pipeline.detector.calibrate import (
+from vae_pipeline.detector import window_calibration
+from vae_pipeline.detector.report import FormFigure
+from vae_pipeline.detector.window_calibration import (
     DEFAULT_FORM,
     FORMS,
     REFERENCE_SIZE,
     UNLABELLED_FORM,
-    FormFigure,
-    calibrate,
+    calibrate_windows,
     chosen_form,
 )
 from vae_pipeline.errors import CalibrationError
@@ -30,7 +30,7 @@ def unlabelled(tmp_path_factory):
 
 def with_settings(example, **settings):
     dataset = example.dataset.model_copy(update={"calibration": Calibration(**settings)})
-    return calibrate(dataset, "0a1b", example.features, example.network)
+    return calibrate_windows(dataset, "0a1b", example.features, example.network)
 
 
 def calibration_scores(example, detector):
@@ -42,15 +42,15 @@ def test_with_labels_forms_are_compared_by_them_and_f1_sets_the_threshold(labell
     _, labels = calibration_scores(labelled, labelled.detector)
     assert labelled.report.criterion == "labels"
     assert labelled.detector.description.threshold.method == "best_f1"
-    assert labelled.report.windows == len(labels)
-    assert labelled.report.anomalous_windows == (labels == 1).sum() > 0
-    assert labelled.report.normal_windows == (labels != 1).sum()
+    assert labelled.report.samples == len(labels)
+    assert labelled.report.anomalous_samples == (labels == 1).sum() > 0
+    assert labelled.report.normal_samples == (labels != 1).sum()
 
 
 def test_without_labels_forms_are_compared_by_synthetic_faults(unlabelled):
     assert unlabelled.report.criterion == "synthetic faults"
     assert unlabelled.detector.description.threshold.method == "conformal"
-    assert unlabelled.report.anomalous_windows == 0
+    assert unlabelled.report.anomalous_samples == 0
     best = max(figure.roc_auc for figure in unlabelled.report.forms)
     assert best > 0.7
 
@@ -81,7 +81,7 @@ def test_labels_must_put_another_form_clearly_above_the_default():
 def test_a_stated_form_is_kept(labelled):
     stated = labelled.dataset.calibration.model_copy(update={"score": ("level",)})
     dataset = labelled.dataset.model_copy(update={"calibration": stated})
-    detector, _ = calibrate(dataset, "0a1b", labelled.features, labelled.network)
+    detector, _ = calibrate_windows(dataset, "0a1b", labelled.features, labelled.network)
     assert detector.description.form == ("level",)
 
 
@@ -90,11 +90,11 @@ def test_windows_labelled_anomalous_never_stand_for_normal_ones(labelled, monkey
     hidden = np.where(labelled.features.row_label == 0, -1, labelled.features.row_label)
     features = replace(labelled.features, row_label=hidden)
     negatives = set()
-    monkeypatch.setattr(calibrate_module, "roc_auc", lambda _, positive: negatives.add(int((~positive).sum())) or 0.5)
-    _, report = calibrate(labelled.dataset, "0a1b", features, labelled.network)
+    monkeypatch.setattr(window_calibration, "roc_auc", lambda _, positive: negatives.add(int((~positive).sum())) or 0.5)
+    _, report = calibrate_windows(labelled.dataset, "0a1b", features, labelled.network)
     assert report.criterion == "synthetic faults"
-    assert report.anomalous_windows == labelled.report.anomalous_windows > 0
-    assert negatives == {report.normal_windows}
+    assert report.anomalous_samples == labelled.report.anomalous_samples > 0
+    assert negatives == {report.normal_samples}
 
 
 def test_normal_scores_are_standard_in_every_part(labelled):
@@ -130,14 +130,14 @@ def test_a_fifth_of_the_window_is_averaged_and_never_more_than_all_of_it(labelle
 
 def test_the_reference_is_a_bounded_sample_of_normal_scores(unlabelled):
     reference = unlabelled.detector.reference
-    assert len(reference["scores"]) == min(REFERENCE_SIZE, unlabelled.report.normal_windows)
+    assert len(reference["scores"]) == min(REFERENCE_SIZE, unlabelled.report.normal_samples)
     assert len(reference["latents"]) == len(reference["scores"])
     scores, _ = calibration_scores(unlabelled, unlabelled.detector)
     assert np.isin(reference["scores"].round(6), scores.round(6)).all()
 
 
 def test_the_same_input_gives_the_same_detector(labelled):
-    again, report = calibrate(labelled.dataset, "0a1b", labelled.features, labelled.network)
+    again, report = calibrate_windows(labelled.dataset, "0a1b", labelled.features, labelled.network)
     assert again.description == labelled.detector.description
     assert report == labelled.report
 

@@ -11,6 +11,7 @@ from vae_pipeline.detector.detector import Detector
 from vae_pipeline.detector.session import BATCH, NetworkSession
 from vae_pipeline.errors import DetectorError
 from vae_pipeline.models.fit import load_network
+from vae_pipeline.models.timeseries.network import TimeSeriesVAE
 from vae_pipeline_tests.detector.examples import made
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -199,7 +200,7 @@ def test_another_format_asks_for_a_new_registration(plain, tmp_path):
 
 
 def test_torch_and_onnx_decide_alike(example):
-    network = load_network(example.network.parent)
+    network = load_network(example.network.parent, TimeSeriesVAE)
     windows = example.features.windows("test").take(slice(None))
     with torch.no_grad():
         reconstruction, posterior = network(torch.from_numpy(windows))

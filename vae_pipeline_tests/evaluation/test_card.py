@@ -65,6 +65,24 @@ def test_holds_data_protocol_threshold_and_limits():
     assert interval in text
 
 
+@pytest.mark.parametrize("noun", ["windows", "images"])
+def test_samples_are_called_what_they_are(noun):
+    text = card(detection_metrics(SCORED, 1.0, bootstrap=0, noun=noun), {})
+    for words in (
+        f"| Test {noun} | {len(SCORED):,} |",
+        f"| Share of {noun} that alarm |",
+        f"per 1,000 healthy {noun} |",
+    ):
+        assert words in text
+    assert ("VUS-PR" in text) == (noun == "windows")
+
+
+def test_groups_have_a_table_of_their_own():
+    text = card(measured(SCORED), {}, groups={"scratch": {"roc_auc": 0.75}, "spot": {"roc_auc": 1.0, "pr_auc": 0.5}})
+    assert "| group | ROC-AUC | PR-AUC (average precision) |" in text
+    assert "| scratch | 0.750 | – |\n| spot | 1.000 | 0.500 |" in text
+
+
 def test_without_labels_it_says_what_is_missing():
     scored = unlabelled(SCORED)
     text = card(measured(scored), {"pca": measured(scored)}, cannot=cannot(scored))

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from vae_pipeline.detector.calibrate import calibrate
-from vae_pipeline.detector.detector import Detector
-from vae_pipeline.evaluation.challenge import challenge, raw_test_columns
-from vae_pipeline.evaluation.evaluate import scored_part
+from vae_pipeline.detector.window_calibration import calibrate_windows
+from vae_pipeline.detector.windows import WindowDetector
+from vae_pipeline.evaluation.challenge import challenge_windows, raw_test_columns
+from vae_pipeline.evaluation.windows import scored_part
 from vae_pipeline.features.build import build
 from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.records import Calibration, Window
@@ -31,19 +31,19 @@ def write_scores(folder, features, detector):
     np.savez(folder / "scores.npz", **vars(scored), row=windows.ends)
 
 
-def champion_of(example, folder, length=20, score=("error", "level", "latent")) -> Detector:
+def champion_of(example, folder, length=20, score=("error", "level", "latent")) -> WindowDetector:
     """A detector fitted on the same raw data, with a window or a score of its own."""
     settings = {"window": Window(length=length), "calibration": Calibration(score=score)}
     dataset = example.dataset.model_copy(update=settings)
     (folder / "features").mkdir(parents=True)
     build(dataset, example.raw, folder / "features")
     network = draw_network(folder / "network", 3, length)
-    return calibrate(dataset, "old", FeatureSet.open(folder / "features"), network)[0]
+    return calibrate_windows(dataset, "old", FeatureSet.open(folder / "features"), network)[0]
 
 
 def decided(example, champion):
     made_by, evaluation = example
-    return challenge(
+    return challenge_windows(
         made_by.dataset,
         made_by.features,
         raw=made_by.raw,
@@ -69,7 +69,7 @@ def test_against_itself_the_difference_is_zero(example):
 def test_a_champion_that_scores_worse_loses(example, tmp_path):
     champion = champion_of(example[0], tmp_path)
     upside_down = replace(champion.scorer, part_deviation=-champion.scorer.part_deviation)
-    worse = Detector(champion.description, champion.scaler, upside_down, champion.session, {})
+    worse = WindowDetector(champion.description, champion.scaler, upside_down, champion.session, {})
     decision = decided(example, worse)
     assert decision.promote
     assert decision.difference > 0.1
@@ -87,7 +87,7 @@ def test_a_champion_with_another_window_is_compared_on_the_windows_both_can_scor
 
 def test_a_champion_whose_windows_are_longer_than_every_unit_shares_none(example, tmp_path):
     champion = champion_of(example[0], tmp_path)
-    endless = Detector(
+    endless = WindowDetector(
         champion.description.model_copy(update={"window": 4000}), champion.scaler, champion.scorer, champion.session, {}
     )
     decision = decided(example, endless)
@@ -98,7 +98,7 @@ def test_a_champion_whose_windows_are_longer_than_every_unit_shares_none(example
 def test_a_champion_whose_column_is_gone_loses_and_the_reason_names_it(example, tmp_path):
     champion = champion_of(example[0], tmp_path)
     description = champion.description.model_copy(update={"sensors": ("sensor_1", "sensor_2", "oil")})
-    decision = decided(example, Detector(description, champion.scaler, champion.scorer, champion.session, {}))
+    decision = decided(example, WindowDetector(description, champion.scaler, champion.scorer, champion.session, {}))
     assert decision.promote
     assert "the champion cannot score the new test part: column 'oil' is missing" in decision.reason
 

@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from vae_pipeline.evaluation.evaluate import Evaluation, evaluate, read_evaluation, read_scored
+from vae_pipeline.evaluation.result import Evaluation, read_evaluation, read_scored
+from vae_pipeline.evaluation.windows import evaluate_windows
 from vae_pipeline_tests.detector.examples import made
 
 HISTORY = [{"epoch": float(epoch), "train_loss": 9.0 - epoch, "validation_loss": 9.5 - epoch} for epoch in range(3)]
@@ -13,7 +14,7 @@ FIGURES = {"life", "precision_recall", "roc", "comparison", "histogram", "traini
 def evaluated(folder, **options):
     example = made(folder, sensors=3, **options)
     told = []
-    found = evaluate(
+    found = evaluate_windows(
         example.dataset,
         example.detector,
         example.features,

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from vae_pipeline.evaluation.ranking import Ranking, resamples
+from vae_pipeline.errors import DataError
+from vae_pipeline.evaluation.ranking import Ranking, area_up_to, resamples
 
 
 @st.composite
@@ -49,11 +50,54 @@ def test_monotone_maps_change_nothing_and_negation_mirrors_roc(case):
     assert Ranking.of(-score, label).roc_auc() == pytest.approx(1 - ranking.roc_auc())
 
 
+@given(ranked(), st.floats(0.01, 1.0))
+@settings(max_examples=150, deadline=None)
+def test_partial_area_equals_sklearn_with_ties_and_weights(case, max_fpr):
+    score, label, weight = case
+    ranking = Ranking.of(score, label)
+    plain, drawn = ranking.partial_auc(np.stack([np.ones(len(score)), weight]), max_fpr)
+    assert ranking.partial_auc(max_fpr=max_fpr)[0] == pytest.approx(plain)
+    assert plain == pytest.approx(roc_auc_score(label, score, max_fpr=max_fpr))
+    assert drawn == pytest.approx(roc_auc_score(label, score, sample_weight=weight, max_fpr=max_fpr))
+
+
+@given(ranked())
+@settings(max_examples=50, deadline=None)
+def test_the_partial_area_up_to_one_is_the_whole(case):
+    score, label, weight = case
+    ranking = Ranking.of(score, label)
+    assert ranking.partial_auc(weight[None], 1.0) == pytest.approx(ranking.roc_auc(weight[None]))
+
+
+def test_partial_area_ends_at_the_false_alarm_rate():
+    score, label = np.arange(20.0)[::-1], np.array([1] * 5 + [0] * 10 + [1] * 5)
+    # half the anomalies lead, the others come after every normal window: 0.5 high all the way
+    for max_fpr in (0.1, 0.3):
+        chance = max_fpr**2 / 2
+        expected = (1 + (0.5 * max_fpr - chance) / (max_fpr - chance)) / 2
+        assert Ranking.of(score, label).partial_auc(max_fpr=max_fpr)[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("max_fpr", [0.0, -0.1, 1.1, float("nan")])
+def test_a_false_alarm_rate_that_is_none_is_refused(max_fpr):
+    with pytest.raises(DataError, match="max_fpr"):
+        Ranking.of(np.arange(3.0), np.array([0, 1, 0])).partial_auc(max_fpr=max_fpr)
+
+
+def test_area_is_cut_linearly_at_the_limit():
+    x, y = np.array([0.0, 0.0, 0.5, 1.0]), np.array([0.0, 0.4, 0.4, 1.0])
+    assert area_up_to(x, y, 0.25) == pytest.approx(0.1)
+    assert area_up_to(x, y, 0.75) == pytest.approx(0.2 + 0.25 * (0.4 + 0.7) / 2)
+    assert area_up_to(np.stack([x, x]), np.stack([y, 2 * y]), 2.0) == pytest.approx([0.55, 1.1])
+
+
 def test_a_draw_that_lacks_a_class_is_nan():
     ranking = Ranking.of(np.array([3.0, 2.0, 1.0]), np.array([1, 0, 0]))
-    roc, precision = ranking.both(np.array([[0.0, 1.0, 1.0], [2.0, 0.0, 0.0]]))
+    weight = np.array([[0.0, 1.0, 1.0], [2.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    roc, precision = ranking.both(weight)
     assert np.isnan(roc).all()
     assert np.isnan(precision).all()
+    assert np.isnan(ranking.partial_auc(weight)).all()
 
 
 def test_resamples_draws_whole_units_and_is_seeded():

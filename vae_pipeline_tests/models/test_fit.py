@@ -8,7 +8,8 @@ import torch
 
 from vae_pipeline.errors import TrainingError
 from vae_pipeline.features.windows import Windows
-from vae_pipeline.models.fit import fit, load_network, save_network
+from vae_pipeline.models.fit import load_network, save_network
+from vae_pipeline.models.timeseries.fit import fit
 from vae_pipeline.models.timeseries.module import TimeSeriesModule
 from vae_pipeline.models.timeseries.network import NetworkShape, TimeSeriesVAE
 from vae_pipeline.records import Training
@@ -24,7 +25,7 @@ def waves(rows=200, seed=0, channels=2, length=10):
 
 
 def weights_of(folder):
-    return {name: value.detach().numpy() for name, value in load_network(folder).state_dict().items()}
+    return {name: value.detach().numpy() for name, value in load_network(folder, TimeSeriesVAE).state_dict().items()}
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +60,10 @@ def test_every_epoch_is_told_and_kept(fitted):
 
 def test_the_result_counts_what_was_done(fitted):
     folder, result, _ = fitted
-    assert result.windows == len(waves())
+    assert result.samples == len(waves())
     assert result.parameters == sum(value.size for value in weights_of(folder).values())
     assert 0 <= result.active_units <= 2
-    assert result.windows_per_second == pytest.approx(4 * len(waves()) / result.seconds)
+    assert result.samples_per_second == pytest.approx(4 * len(waves()) / result.seconds)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(fitted, tmp_path):
@@ -82,17 +83,17 @@ def test_fitting_stops_when_nothing_improves(tmp_path):
 def test_the_best_epoch_is_kept_and_not_the_last(tmp_path):
     wild = SMALL.model_copy(update={"epochs": 6, "patience": 6, "learning_rate": 0.3})
     result = fit(waves(), waves(seed=1), wild, tmp_path)
-    module = TimeSeriesModule(load_network(tmp_path), wild)
+    module = TimeSeriesModule(load_network(tmp_path, TimeSeriesVAE), wild)
     module.validation_step(torch.from_numpy(waves(seed=1).take(slice(None))), 0)
-    error, divergence, _ = module._validation[0]
-    loss = (error + wild.beta * divergence.sum(1)).mean().item()
+    terms = module._validation[0]
+    loss = (terms.error + wild.beta * terms.divergence.sum(1)).mean().item()
     assert loss == pytest.approx(result.validation_loss, rel=1e-4)
 
 
 def test_an_epoch_sees_at_most_the_stated_number_of_windows(tmp_path):
     short = SMALL.model_copy(update={"epochs": 1, "max_windows_per_epoch": 40})
     result = fit(waves(), waves(seed=1), short, tmp_path)
-    assert result.windows_per_second * result.seconds == pytest.approx(40)
+    assert result.samples_per_second * result.seconds == pytest.approx(40)
 
 
 @pytest.mark.parametrize(("rows", "steering"), [(5, 50), (50, 5)])
@@ -130,7 +131,7 @@ def test_weights_survive_the_disk(tmp_path):
     network = TimeSeriesVAE(shape).eval()
     save_network(network, tmp_path)
     windows = torch.randn(5, 2, 10)
-    again = load_network(tmp_path)
+    again = load_network(tmp_path, TimeSeriesVAE)
     assert again.shape == shape
     assert torch.equal(again(windows)[0], network(windows)[0])
 
@@ -148,13 +149,13 @@ def test_a_folder_without_a_usable_network_is_named(tmp_path, spoilt):
     else:
         (tmp_path / "network.json").write_text("{}")
     with pytest.raises(TrainingError, match="holds no network that can be loaded") as told:
-        load_network(tmp_path)
+        load_network(tmp_path, TimeSeriesVAE)
     assert str(tmp_path) in str(told.value)
 
 
 def test_beta_rises_over_the_warm_up_and_stays():
-    module = TimeSeriesModule(TimeSeriesVAE(NetworkShape(channels=1, length=1, encoder="mlp", hidden=(2,))), SMALL)
-    module.config = Training(beta=0.5, epochs=10, warmup_share=0.4)
+    network = TimeSeriesVAE(NetworkShape(channels=1, length=1, encoder="mlp", hidden=(2,)))
+    module = TimeSeriesModule(network, Training(beta=0.5, epochs=10, warmup_share=0.4))
     module.trainer = type("Trainer", (), {"current_epoch": 0})()
     betas = []
     for epoch in range(6):

@@ -10,7 +10,7 @@ from vae_pipeline.calibration.thresholds.quantiles import conformal, gaussian, m
 from vae_pipeline.calibration.thresholds.supervised import best_f1, checked_labels
 from vae_pipeline.calibration.thresholds.threshold import Threshold, checked_scores
 from vae_pipeline.errors import CalibrationError
-from vae_pipeline.records import Calibration
+from vae_pipeline.records import Thresholding
 
 __all__ = ["METHODS", "choose"]
 
@@ -26,7 +26,7 @@ METHODS: dict[str, Callable[..., Threshold]] = {
 """Every method by name; all take ``(scores, false_alarm_rate)`` except best_f1, which takes ``(scores, labels)``."""
 
 
-def choose(scores: ArrayLike, labels: ArrayLike | None, calibration: Calibration) -> Threshold:
+def choose(scores: ArrayLike, labels: ArrayLike | None, calibration: Thresholding) -> Threshold:
     """The threshold that the settings ask for.
 
     ``auto`` is best_f1 where both labels occur, else conformal. best_f1 uses the labelled scores, every other method

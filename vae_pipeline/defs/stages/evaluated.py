@@ -10,12 +10,15 @@ from vae_pipeline.defs.metadata import picture, table
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import StorageResource
 from vae_pipeline.defs.stages.stage import result, stage_asset, upstream
-from vae_pipeline.records import Artifact, Line, Training
+from vae_pipeline.records import TRAININGS, Artifact, Line
 
 __all__ = ["FLOOR", "evaluated_asset"]
 
 FLOOR = 0.5
 """ROC-AUC of a coin; a detector whose interval reaches down to it is no detector."""
+
+
+_SHOWN = ("roc_auc", "pr_auc", "partial_auc", "pixel_auroc", "aupro", "best_f1")
 
 
 def evaluated_asset(line: Line) -> dg.AssetsDefinition:
@@ -40,32 +43,27 @@ def evaluated_asset(line: Line) -> dg.AssetsDefinition:
         calibrated: Artifact,
     ) -> dg.MaterializeResult:
         """Metrics, baselines, figures and the model card."""
-        from vae_pipeline.evaluation.evaluate import read_evaluation
+        from vae_pipeline.evaluation.result import read_evaluation
 
         with told_to_dagster():
             dataset, store = dataset_of(context, line), storage.open()
 
             def work(folder: Any) -> dict[str, Any]:
-                import json
-
-                from vae_pipeline.detector.calibrate import CalibrationReport
-                from vae_pipeline.detector.detector import Detector
                 from vae_pipeline.evaluation.evaluate import evaluate
-                from vae_pipeline.features.feature_set import FeatureSet
 
-                source, fitted = store.folder(calibrated.key), store.folder(trained.key)
+                fitted = store.folder(trained.key)
                 # what the launchpad set for this fit, not what the catalogue has, belongs on the card
-                training = Training.model_validate_json((fitted / "training.json").read_text())
+                training = TRAININGS[line].model_validate_json((fitted / "training.json").read_text())
                 evaluation = evaluate(
                     dataset.model_copy(update={"training": training}),
-                    Detector.load(source / "detector"),
-                    FeatureSet.open(store.folder(features.key)),
-                    CalibrationReport.model_validate_json((source / "report.json").read_text()),
-                    history=json.loads((fitted / "history.json").read_text()),
-                    folder=folder,
-                    told=context.log.info,
+                    store.folder(features.key),
+                    fitted,
+                    store.folder(calibrated.key),
+                    folder,
+                    context.log.info,
                 )
-                return {f"test_{name}": value for name, value in evaluation.metrics.items()}
+                notes = {"cannot_compute": "\n".join(evaluation.cannot)} if evaluation.cannot else {}
+                return {f"test_{name}": value for name, value in evaluation.metrics.items()} | notes
 
             # where the catalogue file lies changes nothing
             stated = dataset.model_dump(mode="json", exclude={"base"})
@@ -76,13 +74,16 @@ def evaluated_asset(line: Line) -> dg.AssetsDefinition:
             rows = [{"detector": "VAE", **evaluation.metrics}] + [
                 {"detector": name, **figures} for name, figures in evaluation.baselines.items()
             ]
-            shown = [{key: row.get(key, "") for key in ("detector", "roc_auc", "pr_auc", "best_f1")} for row in rows]
+            names = [name for name in _SHOWN if any(name in row for row in rows)]
+            shown = [{key: row.get(key, "") for key in ("detector", *names)} for row in rows]
             pictures = {path.stem: picture(path) for path in sorted((folder / "figures").glob("*.png"))}
             card = dg.MetadataValue.md((folder / "card.md").read_text())
+            groups = [{"group": name, **figures} for name, figures in evaluation.groups.items()]
+            more = {"by group": table(groups)} if groups else {}
             return result(
                 artifact,
                 store,
-                metadata={**pictures, "beside baselines": table(shown), "model card": card},
+                metadata={**pictures, "beside baselines": table(shown), **more, "model card": card},
                 check_results=_check_results(evaluation),
             )
 

@@ -1,4 +1,4 @@
-"""features: split, labelled, scaled rows and window statistics."""
+"""features: split and labelled, rows scaled and images brought to one size."""
 
 from typing import Any
 
@@ -8,26 +8,25 @@ from vae_pipeline.artifacts import produce
 from vae_pipeline.defs.failures import told_to_dagster
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import StorageResource
-from vae_pipeline.defs.stages.stage import result, stage_asset, upstream
-from vae_pipeline.records import Artifact, Line
+from vae_pipeline.defs.stages.stage import result, stage_asset, stated, upstream
+from vae_pipeline.records import Artifact, Dataset, Line
 
 __all__ = ["features_asset"]
 
 
 def features_asset(line: Line) -> dg.AssetsDefinition:
-    """Raw tables to the features folder; waits for the verdict."""
+    """Raw data to the features folder; waits for the verdict."""
 
     @stage_asset(line, "features", {"numpy"}, ins=upstream(line, "raw", "validated"))
     def features(
         context: dg.AssetExecutionContext, storage: StorageResource, raw: Artifact, validated: Artifact
     ) -> dg.MaterializeResult:
-        """Scaled rows, labels, parts and window statistics."""
+        """Scaled rows or images of one size, with labels and parts."""
         from vae_pipeline.features.build import build
 
         with told_to_dagster():
             dataset, store = dataset_of(context, line), storage.open()
-            shaped = ("columns", "labels", "window", "split", "regimes")
-            inputs = (raw.data_version, validated.data_version, dataset.model_dump(mode="json", include=set(shaped)))
+            inputs = (raw.data_version, validated.data_version, _shape(dataset))
 
             def work(folder: Any) -> dict[str, Any]:
                 facts = build(dataset, store.folder(raw.key), folder)
@@ -43,3 +42,14 @@ def features_asset(line: Line) -> dg.AssetsDefinition:
             return result(artifact, store)
 
     return features
+
+
+def _shape(dataset: Dataset) -> dict[str, Any]:
+    """The settings that decide what features look like."""
+    from vae_pipeline.features.images import image_size
+
+    if dataset.medium == "table":
+        return stated(dataset, {"columns", "labels", "window", "split", "regimes"})
+    if dataset.medium == "sound":
+        return stated(dataset, {"window", "split", "sound"})
+    return {**stated(dataset, {"split", "imaging"}), "size": image_size(dataset)}

@@ -34,7 +34,6 @@ def promoted_asset(line: Line) -> dg.AssetsDefinition:
         """Which version is champion now, and why."""
         from vae_pipeline.detector.detector import Detector
         from vae_pipeline.evaluation.challenge import challenge
-        from vae_pipeline.features.feature_set import FeatureSet
 
         with told_to_dagster():
             dataset, store, shelf = dataset_of(context, line), storage.open(), mlflow.shelf
@@ -45,11 +44,12 @@ def promoted_asset(line: Line) -> dg.AssetsDefinition:
             else:
                 decision = challenge(
                     dataset,
-                    FeatureSet.open(store.folder(features.key)),
+                    store.folder(features.key),
                     raw=store.folder(raw.key),
                     evaluation=store.folder(evaluated.key),
                     challenger=Detector.load(store.folder(calibrated.key) / "detector"),
                     champion=Detector.load(shelf.detector_folder(name, champion.version)) if champion else None,
+                    champion_metrics=champion.metrics if champion else {},
                 )
                 promote, reason = decision.promote, decision.reason
                 shelf.decide(name, version, promote=promote, reason=reason)

@@ -78,7 +78,7 @@ def _register(
     evaluated: Artifact,
     tags: dict[str, str],
 ) -> int:
-    from vae_pipeline.evaluation.evaluate import read_evaluation
+    from vae_pipeline.evaluation.result import read_evaluation
 
     folder: Path = store.folder(evaluated.key)
     metrics = read_evaluation(folder).flat()

@@ -8,12 +8,14 @@ import dagster as dg
 from vae_pipeline.artifacts import STAGE_CODE_VERSIONS
 from vae_pipeline.defs.metadata import folder_metadata
 from vae_pipeline.defs.partitions import line_partitions
-from vae_pipeline.records import Artifact, Line
+from vae_pipeline.records import Artifact, Dataset, Line
 from vae_pipeline.storage import Storage
 
-__all__ = ["result", "stage_asset", "upstream"]
+__all__ = ["result", "stage_asset", "stated", "upstream"]
 
 _ARTIFACT = dg.PythonObjectDagsterType(Artifact, name="Artifact")
+_LATER = (("archive", "md5"), ("split", "folds"))
+"""Settings that came when there were data already."""
 
 
 def stage_asset(
@@ -43,6 +45,19 @@ def stage_asset(
 def upstream(line: Line, *stages: str) -> dict[str, dg.AssetIn]:
     """Inputs named after the stages they come from."""
     return {stage: dg.AssetIn(key=[line, stage]) for stage in stages}
+
+
+def stated(dataset: Dataset, fields: set[str]) -> dict[str, Any]:
+    """The fields that determine a stage's output, JSON-like.
+
+    A setting of `_LATER` counts only where it is stated: what was made before there was one keeps its data version.
+    """
+    found = dataset.model_dump(mode="json", include=fields)
+    for field, setting in _LATER:
+        record = found.get(field)
+        if record and record[setting] is None:
+            del record[setting]
+    return found
 
 
 def result(artifact: Artifact, storage: Storage, **more: Any) -> dg.MaterializeResult:

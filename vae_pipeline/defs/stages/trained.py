@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from vae_pipeline.artifacts import produce
-from vae_pipeline.defs.config import TrainingConfig, overridden
+from vae_pipeline.defs.config import overridden, training_config
 from vae_pipeline.defs.failures import told_to_dagster
 from vae_pipeline.defs.metadata import picture
 from vae_pipeline.defs.partitions import dataset_of
@@ -17,13 +17,18 @@ from vae_pipeline.records import Artifact, Line
 __all__ = ["trained_asset"]
 
 
+_PICTURES = 8
+"""Times in a training that reconstructions are shown."""
+
+
 def trained_asset(line: Line) -> dg.AssetsDefinition:
-    """Fits the line's VAE on normal windows of the fit part; epochs are told to MLflow."""
+    """Fits the line's VAE on normal samples of the fit part; epochs are told to MLflow."""
+    form = training_config(line)
 
     @stage_asset(line, "trained", {"pytorch", "mlflow"}, ins=upstream(line, "features"), pool="training")
     def trained(
         context: dg.AssetExecutionContext,
-        config: TrainingConfig,  # type: ignore[valid-type]
+        config: form,  # type: ignore[valid-type]
         storage: StorageResource,
         mlflow: MlflowResource,
         features: Artifact,
@@ -31,12 +36,12 @@ def trained_asset(line: Line) -> dg.AssetsDefinition:
         """The fitted network: weights, ONNX file and history."""
         with told_to_dagster():
             dataset, store = dataset_of(context, line), storage.open()
-            training = overridden(dataset.training, config)
+            dataset = dataset.model_copy(update={"training": overridden(dataset.training, config)})
+            training = dataset.training
 
             def work(folder: Any) -> dict[str, Any]:
                 from vae_pipeline.evaluation.figures import training_figure
-                from vae_pipeline.features.feature_set import FeatureSet
-                from vae_pipeline.models.train import train
+                from vae_pipeline.models.train import Told, train
                 from vae_pipeline.storage import write_bytes, write_json
 
                 history: list[dict[str, float]] = []
@@ -52,14 +57,33 @@ def trained_asset(line: Line) -> dg.AssetsDefinition:
                             f"KL {metrics['validation_kl']:.2f}, active units {metrics['active_units']:.0f}"
                         )
 
-                    opened = FeatureSet.open(store.folder(features.key))
-                    fitted = train(opened, training, folder, report=report, progress=sys.stderr.isatty())
+                    def show(epoch: int, shown: Any) -> None:
+                        if epoch % max(1, training.epochs // _PICTURES) and epoch + 1 < training.epochs:
+                            return
+                        from vae_pipeline.evaluation.image_figures import reconstructions_figure
+
+                        pairs = list(zip(shown.inputs, shown.reconstructions, strict=True))
+                        path = folder / "reconstructions" / f"epoch_{epoch + 1:03d}.png"
+                        write_bytes(path, reconstructions_figure(pairs, f"epoch {epoch + 1}"))
+                        run.log_file(path, "reconstructions")
+                        seen = {"reconstructions": picture(path), "epoch": epoch + 1}
+                        context.log_event(
+                            dg.AssetObservation(context.asset_key, partition=context.partition_key, metadata=seen)
+                        )
+
+                    told = Told(report, show, progress=sys.stderr.isatty())
+                    fitted = train(dataset, store.folder(features.key), folder, told)
                     write_json(folder / "training.json", training)
                     write_bytes(folder / "training.png", training_figure(history))
                     run.log_file(folder / "training.png")
                     return {**fitted.model_dump(), "mlflow_run": run.run_id}
 
             artifact = produce(store, dataset, "trained", (features.data_version, training), work)
-            return result(artifact, store, metadata={"training": picture(store.folder(artifact.key) / "training.png")})
+            made = store.folder(artifact.key)
+            pictures = {"training": picture(made / "training.png")}
+            last = sorted((made / "reconstructions").glob("*.png"))[-1:]
+            if last:
+                pictures["reconstructions"] = picture(last[0])
+            return result(artifact, store, metadata=pictures)
 
     return trained

@@ -1,4 +1,4 @@
-"""validated: whether the tables are fit to use; a critical failure blocks everything downstream."""
+"""validated: whether the raw data are fit to use; a critical failure blocks everything downstream."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,46 +10,29 @@ from vae_pipeline.defs.failures import told_to_dagster
 from vae_pipeline.defs.metadata import table
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import StorageResource
-from vae_pipeline.defs.stages.stage import result, stage_asset, upstream
-from vae_pipeline.records import Artifact, Line
+from vae_pipeline.defs.stages.stage import result, stage_asset, stated, upstream
+from vae_pipeline.records import Artifact, Line, Medium
+from vae_pipeline.validation.statements import statements_of
 
-__all__ = ["STATEMENTS", "validated_asset"]
+__all__ = ["validated_asset"]
 
-STATEMENTS = (
-    "columns_are_present",
-    "rows_are_present",
-    "columns_are_numeric",
-    "keys_are_present",
-    "keys_are_unique",
-    "units_are_contiguous",
-    "rows_are_complete",
-    "values_are_finite",
-    "sensors_vary",
-    "units_are_long_enough",
-    "cycles_are_consecutive",
-    "time_increases",
-    "values_are_in_range",
-    "units_are_enough",
-    "labels_are_binary",
-    "counts_are_as_published",
-)
-"""All statements any kind of table is judged by; those that do not apply to a dataset hold."""
+_JUDGED = {"columns", "labels", "window", "split", "published", "ranges", "kind"}
+_JUDGED_MORE: dict[Medium, set[str]] = {"table": set(), "sound": {"sound"}, "image": {"imaging"}}
 
 
 def validated_asset(line: Line) -> dg.AssetsDefinition:
-    """Great Expectations suites over the raw tables; every statement is an asset check."""
-    checks = [dg.AssetCheckSpec(name, asset=[line, "validated"], blocking=True) for name in STATEMENTS]
+    """Great Expectations suites over the raw data; every statement is an asset check."""
+    checks = [dg.AssetCheckSpec(name, asset=[line, "validated"], blocking=True) for name in statements_of(line)]
 
     @stage_asset(line, "validated", {"greatexpectations"}, ins=upstream(line, "raw"), check_specs=checks)
     def validated(context: dg.AssetExecutionContext, storage: StorageResource, raw: Artifact) -> dg.MaterializeResult:
-        """The verdict on the raw tables, with a readable report."""
+        """The verdict on the raw data, with a readable report."""
         from vae_pipeline.validation.validate import validate
         from vae_pipeline.validation.verdict import Verdict
 
         with told_to_dagster():
             dataset, store = dataset_of(context, line), storage.open()
-            judged = ("columns", "labels", "window", "split", "published", "ranges", "kind")
-            inputs = (raw.data_version, dataset.model_dump(mode="json", include=set(judged)))
+            inputs = (raw.data_version, stated(dataset, _JUDGED | _JUDGED_MORE[dataset.medium]))
 
             def work(folder: Any) -> dict[str, Any]:
                 verdict = validate(dataset, store.folder(raw.key), folder)
@@ -73,15 +56,15 @@ def validated_asset(line: Line) -> dg.AssetsDefinition:
                 artifact,
                 store,
                 metadata={"report": dg.MetadataValue.url(report.as_uri()), "outcomes": shown},
-                check_results=list(_check_results(verdict)),
+                check_results=list(_check_results(line, verdict)),
             )
 
     return validated
 
 
-def _check_results(verdict: Any) -> Iterator[dg.AssetCheckResult]:
+def _check_results(line: Line, verdict: Any) -> Iterator[dg.AssetCheckResult]:
     """One result a statement, over both parts; a warning does not block."""
-    for name in STATEMENTS:
+    for name in statements_of(line):
         outcomes = [outcome for outcome in verdict.expectations if outcome.name == name]
         failed = [outcome for outcome in outcomes if not outcome.success]
         critical = any(outcome.severity == "critical" for outcome in failed)

@@ -1,6 +1,6 @@
 """The network alone: no trainer, no data, no files."""
 
-from typing import NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,10 @@ from vae_pipeline.models.components import (
     RecurrentEncoder,
     TransformerEncoder,
 )
+from vae_pipeline.models.posterior import Posterior
 from vae_pipeline.records import Record, Training
 
-__all__ = ["NetworkShape", "Posterior", "TimeSeriesVAE"]
+__all__ = ["NetworkShape", "TimeSeriesVAE"]
 
 _ENCODERS = {
     "cnn": ConvolutionEncoder,
@@ -42,23 +43,16 @@ class NetworkShape(Record):
         )
 
 
-class Posterior(NamedTuple):
-    """q(z | x): mean and log-variance, each of shape (n, latent)."""
-
-    mean: Tensor
-    log_variance: Tensor
-
-    def sample(self) -> Tensor:
-        """One reparameterised draw, shape (n, latent)."""
-        return self.mean + torch.randn_like(self.mean) * torch.exp(0.5 * self.log_variance)
-
-
 class TimeSeriesVAE(nn.Module):
     """A variational autoencoder of windows of shape (n, channels, time).
 
     In training mode the decoder sees a draw from the posterior, in evaluation mode its mean, so that scoring is
     deterministic.
     """
+
+    Shape: ClassVar[Any] = NetworkShape
+    INPUT: ClassVar = "windows"
+    OUTPUTS: ClassVar = ("reconstruction", "latent")
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
@@ -82,3 +76,12 @@ class TimeSeriesVAE(nn.Module):
         """Reconstruction and posterior."""
         posterior = self.encode(windows)
         return self.decode(posterior.sample() if self.training else posterior.mean), posterior
+
+    def example(self) -> Tensor:
+        """Windows of the right shape, to trace the network with."""
+        return torch.zeros(3, self.shape.channels, self.shape.length)
+
+    def observe(self, windows: Tensor) -> tuple[Tensor, ...]:
+        """What is exported: reconstruction and posterior mean, with z = mean."""
+        posterior = self.encode(windows)
+        return self.decode(posterior.mean), posterior.mean

@@ -1,0 +1,219 @@
+"""From an image and its reconstruction to a map of how anomalous each pixel is, and from the map to one number.
+
+Three kinds of evidence, each a map at the size the network works at:
+
+- ``residual``: the absolute difference of image and reconstruction, the median difference of each channel taken off
+  first, so that a picture that is lighter as a whole is no anomaly,
+- ``structure``: 1 - contrast and structure of SSIM (Z. Wang et al., 2004), blind to light and to shades,
+- ``head``: the log-odds of the segmentation head.
+
+Each is blurred and standardised by what normal calibration images show: pixel by pixel where objects lie alike
+(placement ``pixel``), over the whole image where they do not (``image``). What a pixel of a normal image exceeds once
+in a hundred times is 1 on every map, so that maps can be added to one that is shown.
+
+The score is taken as the windows' is: the mean over the highest pixels of each map, its logarithm standardised over
+normal calibration images, and the sum over the chosen maps.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from vae_pipeline.errors import CalibrationError
+
+__all__ = ["MAPS", "ImageObservation", "MapScorer", "NormalMaps", "evidence"]
+
+MAPS = ("residual", "structure", "head")
+
+_ODDS = 12.0
+_STABLE = 0.03**2  # of SSIM's second constant, for values in [0, 1]
+_STRUCTURE_BLUR = 1.5
+_FLOOR = 0.1
+"""Least deviation of a pixel, as a share of that over all pixels: one that never changed tells no spread."""
+_COMMON = 0.99
+_SMALLEST = 1e-6
+_LEAST_DEVIATION = 0.05
+_NOTHING = 0.01
+"""Added before the logarithm, in units of a map: less than that is nothing unusual."""
+
+
+class ImageObservation(NamedTuple):
+    """What the network makes of a batch of images.
+
+    Attributes:
+        images: uint8, shape (n, size, size, 3).
+        reconstruction: in [0, 1], same shape, float32.
+        latent: posterior means, shape (n, latent).
+        segmentation: log-odds of the head, shape (n, size, size); None without a head.
+    """
+
+    images: np.ndarray
+    reconstruction: np.ndarray
+    latent: np.ndarray
+    segmentation: np.ndarray | None
+
+
+def evidence(batch: ImageObservation, smoothing: float) -> np.ndarray:
+    """Blurred maps in the order of `MAPS`, shape (n, 3, size, size), float32; the head's is 0 without a head.
+
+    Args:
+        batch: observed images.
+        smoothing: standard deviation of the blur, as a share of the side.
+    """
+    scaled = batch.images.astype(np.float32) / np.float32(255)
+    difference = scaled - batch.reconstruction
+    difference -= np.median(difference, axis=(1, 2), keepdims=True)
+    found = np.zeros((len(scaled), len(MAPS), *scaled.shape[1:3]), dtype=np.float32)
+    found[:, 0] = np.abs(difference).mean(3)
+    found[:, 1] = _structure(scaled.mean(3), batch.reconstruction.mean(3))
+    if batch.segmentation is not None:
+        found[:, 2] = np.clip(batch.segmentation, -_ODDS, _ODDS)
+    return _blurred(found, smoothing * scaled.shape[1])
+
+
+def _structure(image: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
+    mean, other_mean = _blurred(image, _STRUCTURE_BLUR), _blurred(reconstruction, _STRUCTURE_BLUR)
+    variance = _blurred(image**2, _STRUCTURE_BLUR) - mean**2
+    other_variance = _blurred(reconstruction**2, _STRUCTURE_BLUR) - other_mean**2
+    shared = _blurred(image * reconstruction, _STRUCTURE_BLUR) - mean * other_mean
+    return 1.0 - (2.0 * shared + _STABLE) / (variance + other_variance + _STABLE)
+
+
+def _blurred(maps: np.ndarray, deviation: float) -> np.ndarray:
+    """Gaussian blur over the last two axes."""
+    return gaussian_filter(maps, deviation, axes=(-2, -1)) if deviation > 0 else maps
+
+
+@dataclass(frozen=True)
+class NormalMaps:
+    """What maps look like on normal images.
+
+    Attributes:
+        mean, deviation: pixel by pixel, shape (3, size, size), float32.
+        overall_mean, overall_deviation: over all pixels, shape (3,).
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    overall_mean: np.ndarray
+    overall_deviation: np.ndarray
+
+    @staticmethod
+    def fit(batches: Iterable[np.ndarray]) -> "NormalMaps":
+        """Means and deviations of maps that come in batches of shape (n, 3, size, size), in one pass.
+
+        Raises:
+            CalibrationError: there are fewer than two images.
+        """
+        count, total, squares = 0, np.zeros(1), np.zeros(1)
+        first: np.ndarray | None = None
+        for batch in batches:
+            if first is None:  # a first guess of the mean keeps the sum of squares from cancelling
+                first = batch[:1].mean(0, dtype=np.float64)
+                total, squares = np.zeros_like(first), np.zeros_like(first)
+            shifted = batch - first
+            total += shifted.sum(0)
+            squares += (shifted**2).sum(0)
+            count += len(batch)
+        if first is None or count < 2:
+            msg = "map statistics need at least two normal calibration images; raise split.calibrate"
+            raise CalibrationError(msg)
+        mean = total / count
+        variance = np.maximum(squares / count - mean**2, 0.0)
+        level = (first + mean).mean((1, 2))
+        overall = np.sqrt((variance + (first + mean - level[:, None, None]) ** 2).mean((1, 2)))
+        # neighbours share their statistics: few images say little of a single pixel
+        deviation = np.sqrt(_blurred(variance, 1.0))
+        floor = np.maximum(_FLOOR * overall, _SMALLEST)[:, None, None]
+        return NormalMaps(
+            mean=_blurred(first + mean, 1.0).astype(np.float32),
+            deviation=(deviation + floor).astype(np.float32),
+            overall_mean=level.astype(np.float32),
+            overall_deviation=np.maximum(overall, _SMALLEST).astype(np.float32),
+        )
+
+
+@dataclass(frozen=True)
+class MapScorer:
+    """Evidence to a map and to a score.
+
+    Attributes:
+        normal: statistics of normal calibration images.
+        smoothing: see `evidence`.
+        top: share of the highest pixels of a map whose mean counts.
+        form: the maps that are added.
+        placements: ``pixel`` or ``image`` for each of `MAPS`.
+        unit: what a pixel of a normal image exceeds once in a hundred times, for each of `MAPS`, shape (3,).
+        part_mean, part_deviation: of every part over normal calibration images, shape (3,).
+    """
+
+    normal: NormalMaps
+    smoothing: float
+    top: float
+    form: tuple[str, ...] = MAPS
+    placements: tuple[str, ...] = ("pixel",) * len(MAPS)
+    unit: np.ndarray = field(default_factory=lambda: np.ones(len(MAPS)))
+    part_mean: np.ndarray = field(default_factory=lambda: np.zeros(len(MAPS)))
+    part_deviation: np.ndarray = field(default_factory=lambda: np.ones(len(MAPS)))
+
+    def scaled(self, found: np.ndarray) -> np.ndarray:
+        """Evidence (n, 3, size, size) in the maps' units, 0 where nothing is unusual, same shape."""
+        values = np.empty_like(found)
+        for place, placement in enumerate(self.placements):
+            if placement == "pixel":
+                mean, deviation = self.normal.mean[place], self.normal.deviation[place]
+            else:
+                mean, deviation = self.normal.overall_mean[place], self.normal.overall_deviation[place]
+            values[:, place] = (found[:, place] - mean) / (deviation * np.float32(self.unit[place]))
+        return np.maximum(values, 0.0, out=values)
+
+    def with_units(self, found: np.ndarray) -> "MapScorer":
+        """The scorer with `unit` taken from evidence of normal images that its statistics were not taken from."""
+        scaled = replace(self, unit=np.ones(len(MAPS))).scaled(found)
+        unit = np.quantile(scaled.transpose(1, 0, 2, 3).reshape(len(MAPS), -1), _COMMON, axis=1)
+        return replace(self, unit=np.maximum(unit, _SMALLEST))
+
+    def with_parts(self, parts: np.ndarray) -> "MapScorer":
+        """The scorer with means and deviations of the parts of normal images, shape (n, 3)."""
+        return replace(self, part_mean=parts.mean(0), part_deviation=np.maximum(parts.std(0), _LEAST_DEVIATION))
+
+    def map(self, scaled: np.ndarray) -> np.ndarray:
+        """The sum over the form's maps, shape (n, size, size), float32."""
+        return scaled[:, [MAPS.index(name) for name in self.form]].sum(1)
+
+    def highest(self, maps: np.ndarray) -> np.ndarray:
+        """The mean of the highest pixels over the last two axes, float64."""
+        flat = maps.reshape(*maps.shape[:-2], -1)
+        kept = max(1, round(self.top * flat.shape[-1]))
+        return np.partition(flat, -kept, axis=-1)[..., -kept:].mean(-1, dtype=np.float64)
+
+    def parts(self, scaled: np.ndarray) -> np.ndarray:
+        """The logarithm of what the highest pixels of each map reach, shape (n, 3)."""
+        return np.log(self.highest(scaled) + _NOTHING)
+
+    def combine(self, parts: np.ndarray) -> np.ndarray:
+        """The score of each image, shape (n,): the sum of the standardised parts of the form."""
+        chosen = [MAPS.index(name) for name in self.form]
+        return ((parts[:, chosen] - self.part_mean[chosen]) / self.part_deviation[chosen]).sum(1)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by name, for an ``.npz`` file."""
+        own = {name: getattr(self, name) for name in ("unit", "part_mean", "part_deviation")}
+        return {**own, **{name: getattr(self.normal, name) for name in NormalMaps.__dataclass_fields__}}
+
+    @staticmethod
+    def from_arrays(
+        arrays: dict[str, np.ndarray],
+        *,
+        form: tuple[str, ...],
+        placements: tuple[str, ...],
+        smoothing: float,
+        top: float,
+    ) -> "MapScorer":
+        """The scorer that `to_arrays` wrote."""
+        normal = NormalMaps(**{name: arrays[name] for name in NormalMaps.__dataclass_fields__})
+        own = (arrays[name] for name in ("unit", "part_mean", "part_deviation"))
+        return MapScorer(normal, smoothing, top, form, placements, *own)

@@ -1,0 +1,136 @@
+"""A detector of images: it scores, decides and shows where."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vae_pipeline.calibration.maps import ImageObservation, MapScorer, evidence
+from vae_pipeline.detector.description import ImageDescription
+from vae_pipeline.detector.detector import Detector, Progress, Scores, named, under
+from vae_pipeline.detector.session import IMAGE_BATCH, NetworkSession
+from vae_pipeline.errors import DetectorError
+from vae_pipeline.features.pictures import decode_picture, resized
+
+__all__ = ["ImageDetector", "Picture", "ScoredImage", "full_size"]
+
+Picture = Path | tuple[str, bytes]
+"""An image file, or a name with the content of one."""
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """One image, scored.
+
+    Attributes:
+        name: of the file.
+        score: higher is more anomalous.
+        alarm: whether it exceeds the threshold.
+        map: how anomalous each pixel is at the image's own size, shape (height, width), float32.
+    """
+
+    name: str
+    score: float
+    alarm: bool
+    map: np.ndarray
+
+
+def full_size(score_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A map at another size, (height, width), bilinear, float32."""
+    resampling = Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(score_map.astype(np.float32)).resize((shape[1], shape[0]), resampling))
+
+
+class ImageDetector(Detector):
+    """A calibrated detector of images."""
+
+    description: ImageDescription
+
+    def __init__(
+        self,
+        description: ImageDescription,
+        scorer: MapScorer,
+        session: NetworkSession,
+        reference: Mapping[str, np.ndarray],
+    ) -> None:
+        super().__init__(description, session, reference)
+        self.scorer = scorer
+
+    @classmethod
+    def assembled(
+        cls, description: ImageDescription, session: NetworkSession, arrays: Mapping[str, np.ndarray]
+    ) -> "ImageDetector":
+        """The detector of what its folder holds."""
+        scorer = MapScorer.from_arrays(
+            under("scorer.", arrays),
+            form=description.form,
+            placements=description.placements,
+            smoothing=description.smoothing,
+            top=description.top,
+        )
+        return cls(description, scorer, session, under("reference.", arrays))
+
+    def fitted_arrays(self) -> dict[str, np.ndarray]:
+        """The score's statistics."""
+        return named("scorer.", self.scorer.to_arrays())
+
+    def judge(self, batch: ImageObservation) -> tuple[np.ndarray, np.ndarray]:
+        """How anomalous each pixel is, (n, size, size), float32, and the scores, (n,), of a batch."""
+        scaled = self.scorer.scaled(evidence(batch, self.scorer.smoothing))
+        return self.scorer.map(scaled), self.scorer.combine(self.scorer.parts(scaled))
+
+    def observed(
+        self, pixels: np.ndarray, index: np.ndarray
+    ) -> Iterator[tuple[ImageObservation, np.ndarray, np.ndarray]]:
+        """Observation, maps and scores of the images ``pixels[index]``, batch by batch."""
+        for batch in self.session.image_batches(pixels, index):
+            yield batch, *self.judge(batch)
+
+    def score_images(self, pixels: np.ndarray, index: np.ndarray | None = None) -> Scores:
+        """Scores of uint8 images (n, size, size, 3) at the detector's size."""
+        chosen = np.arange(len(pixels)) if index is None else index
+        values = [scores for _, _, scores in self.observed(pixels, chosen)]
+        return self.scores(np.concatenate(values) if values else np.zeros(0))
+
+    def score_arrays(self, images: np.ndarray) -> Scores:
+        """Scores of uint8 images (n, height, width, 3) of any size.
+
+        Raises:
+            DetectorError: they have another shape or type.
+        """
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            msg = f"images are {images.dtype} {images.shape}; {self.description.name} reads uint8 (n, height, width, 3)"
+            raise DetectorError(msg)
+        size = self.description.size
+        batches = (images[first : first + IMAGE_BATCH] for first in range(0, len(images), IMAGE_BATCH))
+        scores = [self.score_images(np.stack([resized(image, size) for image in batch])).score for batch in batches]
+        return self.scores(np.concatenate(scores) if scores else np.zeros(0))
+
+    def score_pictures(self, pictures: Iterable[Picture], progress: Progress | None = None) -> Iterator[ScoredImage]:
+        """Scores and full-size maps of image files, one batch in memory at a time.
+
+        Raises:
+            DataError: a file is no image that can be used; the message names it.
+        """
+        waiting: list[tuple[str, np.ndarray, tuple[int, int]]] = []
+        for picture in pictures:
+            name, source = (str(picture), picture) if isinstance(picture, Path) else picture
+            decoded = decode_picture(source, name, self.description.imaging.max_pixels)
+            waiting.append((name, resized(decoded, self.description.size), (decoded.shape[0], decoded.shape[1])))
+            if len(waiting) == IMAGE_BATCH:
+                yield from self._scored(waiting, progress)
+                waiting = []
+        if waiting:
+            yield from self._scored(waiting, progress)
+
+    def _scored(
+        self, waiting: list[tuple[str, np.ndarray, tuple[int, int]]], progress: Progress | None
+    ) -> Iterator[ScoredImage]:
+        maps, scores = self.judge(self.session.observe_images(np.stack([image for _, image, _ in waiting])))
+        alarms = self.decide(scores)
+        for (name, _, shape), score_map, score, alarm in zip(waiting, maps, scores, alarms, strict=True):
+            yield ScoredImage(name, float(score), bool(alarm), full_size(score_map, shape))
+        if progress:
+            progress(len(waiting))

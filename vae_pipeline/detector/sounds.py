@@ -1,0 +1,129 @@
+"""A detector of recordings: a clip becomes log-mel frames, and its score is that of its windows' average."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vae_pipeline.calibration.clips import ClipScorer
+from vae_pipeline.calibration.scorers import Observation, averaged
+from vae_pipeline.detector.description import WindowDescription
+from vae_pipeline.detector.detector import Detector, Progress, Scores, named, under
+from vae_pipeline.detector.session import NetworkSession
+from vae_pipeline.errors import DetectorError
+from vae_pipeline.features.clips import decode_clip, read_clip
+from vae_pipeline.features.log_mel import log_mel
+from vae_pipeline.features.scaling import RegimeScaler
+from vae_pipeline.features.windows import Windows
+from vae_pipeline.records import Sound
+
+__all__ = ["Clip", "SoundDetector", "observed_units"]
+
+Clip = Path | tuple[str, bytes]
+"""A wav file, or a name with the content of one."""
+
+
+class SoundDetector(Detector):
+    """A calibrated detector of recordings.
+
+    Attributes:
+        description: schema, form and threshold; the sensors are mel bands.
+        scaler: log-mel levels to scaled levels.
+        scorer: averages over a clip to its score.
+        session: the network.
+        reference: scores and latents of normal clips.
+    """
+
+    description: WindowDescription
+
+    def __init__(
+        self,
+        description: WindowDescription,
+        scaler: RegimeScaler,
+        scorer: ClipScorer,
+        session: NetworkSession,
+        reference: Mapping[str, np.ndarray],
+    ) -> None:
+        super().__init__(description, session, reference)
+        self.scaler = scaler
+        self.scorer = scorer
+
+    @classmethod
+    def assembled(cls, description: Any, session: NetworkSession, arrays: Mapping[str, np.ndarray]) -> "SoundDetector":
+        """The detector of what its folder holds."""
+        scaler = RegimeScaler.from_arrays(under("scaler.", arrays))
+        scorer = ClipScorer.from_arrays(under("scorer.", arrays), description.late, description.form)
+        return cls(description, scaler, scorer, session, under("reference.", arrays))
+
+    def fitted_arrays(self) -> dict[str, np.ndarray]:
+        """Scaling and score."""
+        return {**named("scaler.", self.scaler.to_arrays()), **named("scorer.", self.scorer.to_arrays())}
+
+    @property
+    def sound(self) -> Sound:
+        """How a recording becomes frames."""
+        if self.description.sound is None:
+            msg = f"{self.description.name}: detector.json says nothing of 'sound'; register the detector again"
+            raise DetectorError(msg)
+        return self.description.sound
+
+    def score_clips(self, clips: Iterable[Clip], progress: Progress | None = None) -> Scores:
+        """Scores of wav files, or of names with the content of wav files, one at a time.
+
+        Raises:
+            DataError: a clip cannot be read or has another rate; the message names it.
+            DetectorError: a clip is shorter than a window.
+        """
+        values = []
+        for clip in clips:
+            if isinstance(clip, Path):
+                name, samples = str(clip), read_clip(clip, self.sound)
+            else:
+                name, samples = clip[0], decode_clip(clip[1], clip[0], self.sound)
+            values.append(self._score(name, samples))
+            if progress:
+                progress(1)
+        return self.scores(np.array(values, dtype=np.float64))
+
+    def score_waves(self, waves: np.ndarray) -> Scores:
+        """Scores of clips of equal length as samples, (n_clips, samples), full scale 1, at the detector's rate.
+
+        Raises:
+            DetectorError: the shape is another, a sample is not finite, or a clip is shorter than a window.
+        """
+        if waves.ndim != 2 or not np.isfinite(waves).all():
+            msg = f"waves have shape {waves.shape}; {self.description.name} reads finite samples (n_clips, samples)"
+            raise DetectorError(msg)
+        values = [self._score(f"clip {number}", wave.astype(np.float32)) for number, wave in enumerate(waves)]
+        return self.scores(np.array(values, dtype=np.float64))
+
+    def score_units(self, windows: Windows, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The clips that scaled windows belong to, in rising order of their codes, and their scores.
+
+        Args:
+            windows: over scaled frames.
+            units: code of each window's clip, shape (n_windows,).
+        """
+        codes, summary = averaged(observed_units(self.session, windows, units), self.scorer.late)
+        return codes, self.scorer.combine(self.scorer.parts(summary))
+
+    def _score(self, name: str, samples: np.ndarray) -> float:
+        levels = log_mel(samples, self.sound)
+        length = self.description.window
+        if len(levels) < length:
+            msg = f"{name}: {len(levels)} frames are fewer than a window of {length}; give a longer recording"
+            raise DetectorError(msg)
+        rows = self.scaler.transform(levels, np.empty((len(levels), 0)))
+        starts = Windows.starts_of(0, len(rows), length, self.description.stride)
+        return float(self.score_units(Windows(rows, starts, length), np.zeros(len(starts), dtype=np.int64))[1][0])
+
+
+def observed_units(
+    session: NetworkSession, windows: Windows, units: np.ndarray
+) -> Iterator[tuple[Observation, np.ndarray]]:
+    """Observations of all windows with the code of each one's unit."""
+    done = 0
+    for batch in session.batches(windows):
+        yield batch, units[done : done + len(batch.windows)]
+        done += len(batch.windows)

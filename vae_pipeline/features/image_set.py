@@ -1,0 +1,83 @@
+"""A features folder of images, opened: pixels at training size, parts, labels, masks."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vae_pipeline.errors import DataError
+from vae_pipeline.features.pictures import decode_mask
+from vae_pipeline.records import Part
+
+__all__ = ["ImageSet"]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images of all parts; pixels stay on disk until they are read.
+
+    Attributes:
+        folder: where it was opened.
+        pixels: uint8, shape (n_images, size, size, 3), memory-mapped.
+        names: of the images, as in the raw folder.
+        part: ``fit``, ``calibrate`` or ``test``, shape (n_images,).
+        label: 1 anomalous, 0 normal, -1 unknown, shape (n_images,), int8.
+        defects: type of defect, ``good`` where there is none.
+        shapes: height and width of each image as it came, shape (n_images, 2).
+        masks: file of each image's mask in ``folder``, None where there is none.
+        max_pixels: larger masks are refused.
+    """
+
+    folder: Path
+    pixels: np.ndarray
+    names: tuple[str, ...]
+    part: np.ndarray
+    label: np.ndarray
+    defects: tuple[str, ...]
+    shapes: np.ndarray
+    masks: tuple[str | None, ...]
+    max_pixels: int
+
+    @classmethod
+    def open(cls, folder: Path) -> "ImageSet":
+        """Open what `build` wrote.
+
+        Raises:
+            DataError: a file is missing or cannot be read; the message names it.
+        """
+        try:
+            about = json.loads((folder / "images.json").read_text())
+            entries = about["images"]
+            return cls(
+                folder=folder,
+                pixels=np.load(folder / "images.npy", mmap_mode="r"),
+                names=tuple(entry["name"] for entry in entries),
+                part=np.array([entry["part"] for entry in entries]),
+                label=np.array([entry["label"] for entry in entries], dtype=np.int8),
+                defects=tuple(entry["defect"] for entry in entries),
+                shapes=np.array([entry["shape"] for entry in entries], dtype=np.int64).reshape(-1, 2),
+                masks=tuple(entry["mask"] for entry in entries),
+                max_pixels=about["max_pixels"],
+            )
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            msg = f"{folder}: no usable features folder of images ({error}); materialize the features again"
+            raise DataError(msg) from error
+
+    @property
+    def size(self) -> int:
+        """Pixels on a side."""
+        return self.pixels.shape[1]
+
+    def index(self, part: Part) -> np.ndarray:
+        """The images of a part, in order, shape (n,), int64."""
+        return np.flatnonzero(self.part == part)
+
+    def mask(self, image: int) -> np.ndarray | None:
+        """Where an image is anomalous, boolean (height, width) at its own size; None where that is not known."""
+        file = self.masks[image]
+        if file is not None:
+            return decode_mask(self.folder / file, self.max_pixels)
+        if self.label[image] == 0:
+            return np.zeros(tuple(self.shapes[image]), dtype=bool)
+        return None

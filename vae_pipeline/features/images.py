@@ -1,0 +1,112 @@
+"""Images to a features folder: decoded one by one and kept at training size."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from vae_pipeline.errors import DataError
+from vae_pipeline.features.pictures import decode_picture, resized
+from vae_pipeline.records import Dataset, Part
+from vae_pipeline.settings import has_gpu
+from vae_pipeline.storage import write_json
+
+__all__ = ["build_images", "image_size", "split_images"]
+
+SIZE_WITH_GPU = 256
+SIZE_WITHOUT = 128
+FEWEST = 4
+"""Normal images without which no part is left to calibrate on."""
+
+
+def image_size(dataset: Dataset) -> int:
+    """Pixels on a side at which images are kept: as stated, else 256 where a GPU is at hand and 128 where none is."""
+    return dataset.imaging.size or (SIZE_WITH_GPU if has_gpu() else SIZE_WITHOUT)
+
+
+def build_images(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
+    """Write ``images.npy``, ``images.json`` and ``masks/`` into ``folder`` and give facts about them.
+
+    One image is in memory at a time.
+
+    Raises:
+        DataError: an image cannot be used, or there are too few; the message names the file or the setting.
+    """
+    size = image_size(dataset)
+    entries = _index(raw)
+    parts = split_images([entry["label"] for entry in entries], [entry["for_test"] for entry in entries], dataset)
+    pixels = np.lib.format.open_memmap(
+        folder / "images.npy", mode="w+", dtype=np.uint8, shape=(len(entries), size, size, 3)
+    )
+    kept = []
+    for number, (entry, part) in enumerate(zip(entries, parts, strict=True)):
+        picture = decode_picture(raw / entry["file"], entry["unit"], dataset.imaging.max_pixels)
+        pixels[number] = resized(picture, size)
+        mask = None
+        if entry["mask"]:
+            mask = f"masks/{number:06d}{Path(entry['mask']).suffix}"
+            (folder / "masks").mkdir(exist_ok=True)
+            shutil.copyfile(raw / entry["mask"], folder / mask)
+        kept.append(
+            {
+                "name": entry["unit"],
+                "part": part,
+                "label": entry["label"],
+                "defect": entry["defect"],
+                "shape": list(picture.shape[:2]),
+                "mask": mask,
+            }
+        )
+    pixels.flush()
+    write_json(folder / "images.json", {"images": kept, "max_pixels": dataset.imaging.max_pixels})
+    return {
+        "images": len(entries),
+        "size": size,
+        "masks": sum(entry["mask"] is not None for entry in kept),
+        "anomalous_images": sum(entry["label"] == 1 for entry in kept),
+        **{f"{part}_images": parts.count(part) for part in ("fit", "calibrate", "test")},
+    }
+
+
+def split_images(labels: Sequence[int], for_test: Sequence[bool], dataset: Dataset) -> list[Part]:
+    """The part of each image: those that came for testing test, the others fit and calibrate.
+
+    Without test images a share ``split.test`` of the normal ones is cut off.
+
+    Raises:
+        DataError: there are fewer than four normal images to fit and calibrate on.
+    """
+    parts: list[Part] = ["test" if test or label == 1 else "fit" for label, test in zip(labels, for_test, strict=True)]
+    normal = [number for number, part in enumerate(parts) if part == "fit"]
+    shuffled = [normal[number] for number in np.random.default_rng(dataset.split.seed).permutation(len(normal))]
+    if not any(for_test):
+        for number in shuffled[: round(dataset.split.test * len(normal))]:
+            parts[number] = "test"
+    rest = [number for number in shuffled if parts[number] == "fit"]
+    if len(rest) < FEWEST:
+        msg = (
+            f"{dataset.name}: {len(rest)} normal images are left to fit and calibrate on, {FEWEST} are needed; add some"
+        )
+        raise DataError(msg)
+    for number in rest[: min(max(2, round(dataset.split.calibrate * len(rest))), len(rest) - 2)]:
+        parts[number] = "calibrate"
+    return parts
+
+
+def _index(raw: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for part in ("train", "test"):
+        file = raw / f"{part}.parquet"
+        if not file.exists():
+            continue
+        rows = pq.read_table(file, columns=["unit", "file", "label", "defect", "mask"]).to_pylist()
+        for row in rows:
+            row["label"] = -1 if row["label"] is None else int(row["label"])
+            found.append({**row, "for_test": part == "test"})
+    if not found:
+        msg = f"{raw}: holds no index of images; materialize the raw data again"
+        raise DataError(msg)
+    return found

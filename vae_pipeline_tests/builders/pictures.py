@@ -1,0 +1,69 @@
+"""A tiny folder of images in the layout of MVTec AD, and the entry that reads it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vae_pipeline.records import Dataset
+
+
+def write_pictures(
+    folder: Path,
+    *,
+    train: int = 6,
+    good: int = 2,
+    defects: Mapping[str, int] | None = None,
+    size: int = 48,
+    seed: int = 0,
+    masks: bool = True,
+) -> Path:
+    """Write ``train/good``, ``test/good``, ``test/<defect>`` and, with ``masks``, ``ground_truth/<defect>``.
+
+    An image is a bright disc with a dark bore on a grey table, noise of its own, and in defect images a black square
+    somewhere on it. ``defects`` gives the number of images of each kind, ``{"hole": 2, "stain": 2}`` when left out;
+    without ``good`` or ``defects`` there is no such folder.
+    """
+    rng = np.random.default_rng(seed)
+    defects = {"hole": 2, "stain": 2} if defects is None else defects
+    for number in range(train):
+        save(folder / f"train/good/{number:03d}.png", picture(rng, size)[0])
+    for number in range(good):
+        save(folder / f"test/good/{number:03d}.png", picture(rng, size)[0])
+    for defect, count in defects.items():
+        for number in range(count):
+            pixels, mask = picture(rng, size, defective=True)
+            save(folder / f"test/{defect}/{number:03d}.png", pixels)
+            if masks:
+                save(folder / f"ground_truth/{defect}/{number:03d}_mask.png", mask.astype(np.uint8) * 255)
+    return folder
+
+
+def picture(rng: np.random.Generator, size: int = 48, *, defective: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """A picture uint8 (size, size, 3) and its mask, bool (size, size)."""
+    row, column = np.mgrid[:size, :size] / size - 0.5
+    radius = np.hypot(row, column)
+    level = 90.0 + 90.0 * (radius < 0.4) - 120.0 * (radius < 0.12)
+    pixels = level[:, :, None] * np.array([1.0, 0.95, 0.9]) * rng.normal(1.0, 0.03)
+    pixels += rng.normal(0.0, 6.0, (size, size, 3))
+    mask = np.zeros((size, size), dtype=bool)
+    if defective:
+        side = max(3, size // 8)
+        top, left = rng.integers(size // 5, size - size // 5 - side, 2)
+        mask[top : top + side, left : left + side] = True
+        pixels[mask] = 10.0
+    return np.clip(pixels, 0, 255).astype(np.uint8), mask
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    """Write an image file of the form that its suffix names, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def picture_dataset(kind: str = "mvtec", name: str = "part", **fields: object) -> Dataset:
+    """A catalogue entry for such a folder, 32 px."""
+    entry = {"name": name, "title": "a part", "line": "vision", "kind": kind, "licence": "none", **fields}
+    return Dataset.model_validate({"imaging": {"size": 32}, **entry})
