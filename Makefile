@@ -31,13 +31,13 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "vae-pipeline needs Python 3.11, 3.12 or 3.13: tried $(PYTHON); install one, or name it: make install PYTHON=/path/to/python3.11" >&2; \
 		exit 1; \
 	fi; \
-	echo "Installing into .venv with $$($$python --version), about 190 packages, 1.7 GB: takes 2 to 4 minutes, once."; \
+	echo "Installing into .venv with $$($$python --version), about 210 packages, 1.8 GB: takes 2 to 4 minutes, once."; \
 	"$$python" -m venv .venv; \
 	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
 	touch $@; \
 	echo "Installed in $$(( $$(date +%s) - start )) s."
 
-demo: install ## train a detector on generated engines, print the result table
+demo: install ## train on generated engines, recordings and pictures, print the result tables
 	@$(BIN)/vae-pipeline demo
 
 test: install ## run the tests with coverage

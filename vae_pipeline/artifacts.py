@@ -18,7 +18,7 @@ STAGE_CODE_VERSIONS: dict[str, str] = {
     "features": "1",
     "trained": "2",
     "calibrated": "4",
-    "evaluated": "2",
+    "evaluated": "3",
     "registered": "1",
     "promoted": "1",
 }

@@ -7,6 +7,7 @@ import pytest
 
 from vae_pipeline.catalog import catalog, dataset, read_catalog
 from vae_pipeline.errors import CatalogError, UnknownDatasetError
+from vae_pipeline.records import Calibration, Dataset, ImageCalibration, ImageTraining, Training
 
 PUMP = """
 datasets:
@@ -123,3 +124,140 @@ def test_a_name_stands_once_in_all_files(tmp_path: Path) -> None:
         catalog((written(tmp_path, PUMP.replace("pump_3", "FD001")),))
     with pytest.raises(CatalogError, match=r"again\.yaml: dataset 'pump_3' is already"):
         catalog((written(tmp_path, PUMP), written(tmp_path, PUMP, "again.yaml")))
+
+
+MVTEC = {
+    "aligned": "bottle cable capsule pill toothbrush transistor zipper",
+    "free": "hazelnut metal_nut screw",
+    "texture": "carpet grid leather tile wood",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "pose"), [(name, pose) for pose, names in MVTEC.items() for name in names.split()], ids=str
+)
+def test_every_category_of_mvtec_is_there_with_its_pose_licence_and_citation(name: str, pose: str) -> None:
+    entry = dataset(name, "vision")
+    assert entry.kind == "mvtec"
+    assert entry.medium == "image"
+    assert entry.imaging.pose == pose
+    assert "CC BY-NC-SA 4.0" in entry.licence
+    assert "Bergmann" in entry.citation
+    assert entry.members == (f"{name}/*", f"*/{name}/*")
+    # its own archive first, then that of all categories
+    assert entry.archive is not None
+    assert entry.archive.path == f"mvtec/{name}.tar.xz"
+    assert [archive.path for archive in entry.alternatives] == ["mvtec/mvtec_anomaly_detection.tar.xz"]
+
+
+def test_there_are_no_other_categories() -> None:
+    found = {name for name, entry in catalog().items() if entry.kind == "mvtec"}
+    assert found == {name for names in MVTEC.values() for name in names.split()}
+    assert len(found) == 15
+
+
+@pytest.mark.parametrize("noise", ["-6", "0", "6"])
+@pytest.mark.parametrize("machine", ["fan", "pump", "slider", "valve"])
+def test_every_machine_of_mimii_is_there_at_every_level_of_noise(machine: str, noise: str) -> None:
+    for number in ("00", "02", "04", "06"):
+        end = "" if noise == "0" else f"_{noise}_dB"
+        entry = dataset(f"{machine}_id_{number}{end}", "timeseries")
+        assert entry.kind == "mimii"
+        assert entry.medium == "sound"
+        assert entry.licence == "CC BY-SA 4.0"
+        assert "Purohit" in entry.citation
+        assert entry.archive is not None
+        assert entry.archive.path == f"mimii/{noise}_dB_{machine}.zip"
+        assert entry.archive.url is not None
+        assert f"{noise}_dB_{machine}.zip" in entry.archive.url
+        assert entry.archive.md5
+        assert entry.members == (f"{machine}/id_{number}/*", f"*/{machine}/id_{number}/*")
+
+
+def test_there_are_48_datasets_of_mimii_and_no_two_of_their_archives_have_the_same_hash() -> None:
+    found = [entry for entry in catalog().values() if entry.kind == "mimii"]
+    assert len(found) == 48
+    archives = {entry.archive.path: entry.archive.md5 for entry in found if entry.archive}
+    assert len(archives) == len(set(archives.values())) == 12
+
+
+@pytest.mark.parametrize("name", ["sample_product", "sample_product_rotated", "sample_product_textured"])
+def test_generated_products_are_there(name: str) -> None:
+    entry = dataset(name, "vision")
+    assert entry.medium == "image"
+    assert entry.archive is None
+    assert entry.licence == "generated, no restrictions"
+
+
+def test_a_pose_asks_for_its_augmentation_and_what_is_stated_wins(tmp_path: Path) -> None:
+    text = """
+    datasets:
+      aligned: &aligned {line: vision, kind: images, title: caps, licence: own}
+      free: {<<: *aligned, imaging: {pose: free}}
+      texture: {<<: *aligned, imaging: {pose: texture}}
+      stated: {<<: *aligned, imaging: {pose: free}, training: {rotation: 5.0}}
+    """
+    found = read_catalog(written(tmp_path, text))
+    training = {name: entry.training for name, entry in found.items()}
+    assert all(isinstance(entry, ImageTraining) for entry in training.values())
+    assert training["aligned"] == ImageTraining()
+    assert training["free"] == ImageTraining(rotation=180.0, shift=0.02)
+    assert training["texture"] == ImageTraining(flip=True, shift=0.0)
+    assert training["stated"] == ImageTraining(rotation=5.0, shift=0.02)
+
+
+def test_the_line_says_what_training_and_calibration_state() -> None:
+    for entry in catalog().values():
+        images = entry.line == "vision"
+        assert isinstance(entry.training, ImageTraining if images else Training)
+        assert isinstance(entry.calibration, ImageCalibration if images else Calibration)
+
+
+def test_an_entry_survives_being_written_and_read() -> None:
+    for name in ("FD001", "fan_id_00", "screw", "sample_product_textured"):
+        entry = catalog()[name]
+        again = Dataset.model_validate_json(entry.model_dump_json())
+        assert again == entry
+        assert type(again.training) is type(entry.training)
+
+
+CAPS = "datasets: {{caps: {{line: {line}, kind: {kind}, title: t, licence: own{more}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"), [("timeseries", "images"), ("timeseries", "mvtec"), ("vision", "table"), ("vision", "recordings")]
+)
+def test_a_kind_that_does_not_run_on_the_line_is_refused(line: str, kind: str, tmp_path: Path) -> None:
+    path = written(tmp_path, CAPS.format(line=line, kind=kind, more=""))
+    with pytest.raises(
+        CatalogError, match=f"dataset 'caps', entry: .*data of kind {kind} do not run on the line {line}"
+    ):
+        read_catalog(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "more", "message"),
+    [
+        ("vision", "images", "training: {hidden: [3]}", "training: .*hidden: Extra inputs"),
+        ("timeseries", "recordings", "training: {rotation: 3}", "training: .*rotation: Extra inputs"),
+        ("vision", "images", "calibration: {score: [latent]}", "calibration: .*score"),
+        ("vision", "images", "imaging: {size: 100}", "imaging.size: .*multiple of 32"),
+        ("vision", "images", "imaging: {pose: upright}", "imaging.pose: .*'aligned', 'free' or 'texture'"),
+        ("timeseries", "recordings", "sound: {bands: 2}", "sound.bands: .*greater than or equal to 4"),
+        ("timeseries", "recordings", "split: {folds: -1}", "split.folds: "),
+    ],
+    ids=lambda value: value if ":" in value and "{" in value else "",
+)
+def test_a_setting_of_another_line_or_out_of_range_is_named(
+    line: str, kind: str, more: str, message: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path, CAPS.format(line=line, kind=kind, more=f", {more}"))
+    with pytest.raises(CatalogError, match=f"dataset 'caps', {message}") as told:
+        read_catalog(path)
+    assert "\n" not in str(told.value)
+
+
+def test_an_unknown_alternative_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, CAPS.format(line="vision", kind="images", more=", alternatives: [caps_of_all]"))
+    with pytest.raises(CatalogError, match=r"refers to archives\.caps_of_all, which the file does not have"):
+        read_catalog(path)

@@ -222,7 +222,9 @@ def _observed_with_anomalies(
     session: NetworkSession, pixels: np.ndarray, normal: np.ndarray, stated: ImageCalibration, seed: int
 ) -> _Compared:
     random = np.random.default_rng(seed)
-    places = evenly(len(normal), COMPARED)
+    # as many of either half, whatever their number: each half's scorer judges the images of the other
+    chosen = [2 * evenly(len(normal[half::2]), COMPARED // 2) + half for half in (0, 1)]
+    places = np.sort(np.concatenate(chosen))
     chance = salience(pixels, normal)
     found, halves, masks = [], [], []
     for first in range(0, len(places), IMAGE_BATCH):

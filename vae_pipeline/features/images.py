@@ -18,8 +18,9 @@ __all__ = ["build_images", "image_size", "split_images"]
 
 SIZE_WITH_GPU = 256
 SIZE_WITHOUT = 128
-FEWEST = 4
-"""Normal images without which no part is left to calibrate on."""
+FEWEST_TO_CALIBRATE = 4
+FEWEST = 6
+"""Normal images: those to calibrate on, one to fit on and one that steers."""
 
 
 def image_size(dataset: Dataset) -> int:
@@ -77,7 +78,7 @@ def split_images(labels: Sequence[int], for_test: Sequence[bool], dataset: Datas
     Without test images a share ``split.test`` of the normal ones is cut off.
 
     Raises:
-        DataError: there are fewer than four normal images to fit and calibrate on.
+        DataError: there are fewer than six normal images to fit and calibrate on.
     """
     parts: list[Part] = ["test" if test or label == 1 else "fit" for label, test in zip(labels, for_test, strict=True)]
     normal = [number for number, part in enumerate(parts) if part == "fit"]
@@ -91,7 +92,8 @@ def split_images(labels: Sequence[int], for_test: Sequence[bool], dataset: Datas
             f"{dataset.name}: {len(rest)} normal images are left to fit and calibrate on, {FEWEST} are needed; add some"
         )
         raise DataError(msg)
-    for number in rest[: min(max(2, round(dataset.split.calibrate * len(rest))), len(rest) - 2)]:
+    calibrate = max(FEWEST_TO_CALIBRATE, round(dataset.split.calibrate * len(rest)))
+    for number in rest[: min(calibrate, len(rest) - 2)]:
         parts[number] = "calibrate"
     return parts
 

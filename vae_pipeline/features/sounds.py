@@ -24,6 +24,9 @@ __all__ = ["band_names", "build_sounds", "folds_of", "split_clips"]
 FEW_CLIPS = 50
 """Normal clips below which a single test part says little, and each is left out in its turn."""
 
+FEWEST = 3
+"""Normal clips without which there is no spread between clips to calibrate by."""
+
 MOST_FOLDS = 20
 """Few clips are left out one by one, up to so many."""
 
@@ -80,11 +83,11 @@ def split_clips(clips: Sequence[Clip], dataset: Dataset, left_out: tuple[str, ..
     """The part of each clip.
 
     Abnormal clips are tested on. Of the normal ones those ``left_out`` are as well; where that is None and no clip came
-    as a test clip, as many as there are abnormal ones, at most half, or the share ``split.test`` where none is
+    as a test clip, as many as there are abnormal ones, at most half and three less than all, or the share ``split.test`` where none is
     abnormal (the protocol of MIMII: H. Purohit et al., DCASE 2019). The rest fits and calibrates.
 
     Raises:
-        DataError: fewer than two normal clips are left to fit and calibrate on.
+        DataError: fewer than three normal clips are left to fit and calibrate on.
     """
     given = any(clip.for_test for clip in clips)
     parts: list[Part] = ["test" if clip.for_test or clip.label == 1 else "fit" for clip in clips]
@@ -97,12 +100,14 @@ def split_clips(clips: Sequence[Clip], dataset: Dataset, left_out: tuple[str, ..
     else:
         anomalous = sum(clip.label == 1 for clip in clips)
         wanted = anomalous or max(1, round(dataset.split.test * len(normal)))
-        tested = shuffled[: min(wanted, len(normal) // 2)]
+        tested = shuffled[: max(0, min(wanted, len(normal) // 2, len(normal) - FEWEST))]
     for number in tested:
         parts[number] = "test"
     rest = [number for number in shuffled if parts[number] == "fit"]
-    if len(rest) < 2:
-        msg = f"{dataset.name}: {len(rest)} normal clips are left to fit and calibrate on, 2 are needed; add some"
+    if len(rest) < FEWEST:
+        msg = (
+            f"{dataset.name}: {len(rest)} normal clips are left to fit and calibrate on, {FEWEST} are needed; add some"
+        )
         raise DataError(msg)
     calibrate = min(max(1, round(dataset.split.calibrate * len(rest))), len(rest) - 1)
     for number in rest[:calibrate]:

@@ -1,6 +1,6 @@
 """A features folder to a trained folder: what every caller of a line's `fit` would have to do around it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -27,11 +27,13 @@ class Told:
     Attributes:
         report: called after every epoch with its metrics.
         show: called after every epoch with a few images, where there are images.
+        say: called with a word on what is being done beside that.
         progress: show a progress bar.
     """
 
     report: EpochReport | None = None
     show: Show | None = None
+    say: Callable[[str], object] = str  # str() of a word does nothing
     progress: bool = False
 
 
@@ -56,7 +58,9 @@ def train(
         return _train_images(ImageSet.open(features), cast("ImageTraining", dataset.training), folder, told, start)
     training = cast("Training", dataset.training)
     fitted = _train_windows(FeatureSet.open(features), training, folder, told, start)
-    for fold, network in fold_networks(features, folder):
+    folds = list(fold_networks(features, folder))
+    for number, (fold, network) in enumerate(folds, start=1):
+        told.say(f"leave-out fold {number} of {len(folds)}")
         network.mkdir(parents=True)
         _train_windows(FeatureSet.open(fold), training, network, Told(), start)
     return fitted

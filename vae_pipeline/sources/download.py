@@ -156,9 +156,7 @@ def _official(archive: Archive, url: str, target: Path, *, single: bool) -> Fetc
     tries, connect = (1, CONNECT_SECONDS_WITH_MIRROR) if single else (TRIES, CONNECT_SECONDS)
     with _temporary(target) as temporary:
         _download(url, temporary, tries, connect)
-        found = _verified(temporary, url, archive.sha256, "the catalogue")
-        if archive.md5 and not archive.sha256:
-            _require_md5(temporary, url, archive.md5)
+        found = _verified(temporary, url, archive.sha256, "the catalogue", archive.md5)
         os.replace(temporary, target)
         return _keep(target, target, found, url, from_mirror=False)
 
@@ -171,7 +169,7 @@ def _mirrored(archive: Archive, mirror: Mirror, target: Path) -> Fetched:
             if not path.is_file():
                 msg = "no such file" if mirror.folder.is_dir() else "the folder does not exist"
                 raise NotDeliveredError(msg)
-            found = _verified(path, origin, *_expected(archive, mirror))
+            found = _verified(path, origin, *_expected(archive, mirror), archive.md5)
         except OSError as error:
             raise NotDeliveredError(reason(error)) from error
         # big archives are not copied: the mirror's own file is used, and a note spares hashing it again
@@ -184,7 +182,7 @@ def _mirrored(archive: Archive, mirror: Mirror, target: Path) -> Fetched:
             with temporary.open("wb") as file:
                 for chunk in mirror.chunks(archive.path):
                     file.write(chunk)
-        found = _verified(temporary, origin, *expected)
+        found = _verified(temporary, origin, *expected, archive.md5)
         os.replace(temporary, target)
         return _keep(target, target, found, origin, from_mirror=True)
 
@@ -195,7 +193,10 @@ def _expected(archive: Archive, mirror: Mirror) -> tuple[str | None, str]:
     return (listed, f"the mirror's {LISTING}") if listed else (archive.sha256, "the catalogue")
 
 
-def _verified(path: Path, origin: str, expected: str | None, said_by: str) -> str:
+def _verified(path: Path, origin: str, expected: str | None, said_by: str, md5: str | None) -> str:
+    """The file's sha256; where nobody states the one it must have, the catalogue's md5 counts."""
+    if md5 and not expected:
+        _require_md5(path, origin, md5)
     found = sha256_of(path)
     if expected and found != expected:
         msg = (
@@ -213,7 +214,7 @@ def _require_md5(path: Path, origin: str, expected: str) -> None:
     if found != expected:
         msg = (
             f"{shown(origin)}: the md5 is {found}, but the catalogue states {expected}; nothing of it was kept, so "
-            "fetch again"
+            f"fetch again, or check the file (a mirror that packs it differently lists its own sha256 in {LISTING})"
         )
         raise HashMismatchError(msg)
 

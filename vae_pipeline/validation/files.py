@@ -32,7 +32,6 @@ __all__ = [
     "told",
 ]
 
-FEWEST = 4
 FEW = 30
 
 
@@ -57,12 +56,14 @@ class FileSuite(ABC):
     Attributes:
         noun: what the files are, in the plural.
         columns: the index's columns.
+        fewest: normal files without which the features cannot be split.
         dataset: the catalogue entry.
         train: the index of the training part, once it was asked about.
     """
 
     noun: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
+    fewest: ClassVar[int] = 4
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -124,9 +125,9 @@ class FileSuite(ABC):
         few = f"only {count} normal {self.noun} in {part}"
         sentences = {
             FEW: f"{few}: figures from fewer than {FEW} are coarse, so read them with their intervals",
-            FEWEST: f"{few}: at least {FEWEST} are needed to fit and to calibrate, so add some",
+            self.fewest: f"{few}: at least {self.fewest} are needed to fit and to calibrate, so add some",
         }
-        severities: dict[int, Severity] = {FEW: "warning", FEWEST: "critical"}
+        severities: dict[int, Severity] = {FEW: "warning", self.fewest: "critical"}
         return [
             Check(
                 f"{self.noun}_are_enough",
@@ -134,7 +135,7 @@ class FileSuite(ABC):
                 gxe().ExpectTableRowCountToBeBetween(min_value=fewest, severity=severities[fewest]),
                 lambda _, fewest=fewest: sentences[fewest],
             )
-            for fewest in (FEW, FEWEST)
+            for fewest in (FEW, self.fewest)
         ]
 
     def _published(self, part: Part, count: int) -> list[Check]:
@@ -154,7 +155,7 @@ class FileSuite(ABC):
             f"{noun}_are_present": f"the part holds {noun}",
             f"{noun}_are_readable": f"all {noun} can be read whole",
             f"{noun}_are_enough": (
-                f"there are {FEW} normal {noun} to learn from (warning), at least {FEWEST} (critical)"
+                f"there are {FEW} normal {noun} to learn from (warning), at least {self.fewest} (critical)"
             ),
             f"{noun}_are_distinct": f"no two {noun} of a part are the same file",
             "labels_are_binary": "labels are 0, 1 or empty",

@@ -57,6 +57,7 @@ class ImageSuite(FileSuite):
         "problem",
         "mask_problem",
     )
+    fewest: ClassVar[int] = 6
 
     def __init__(self, dataset: Dataset) -> None:
         super().__init__(dataset)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from vae_pipeline.catalog import catalog
+from vae_pipeline.records import Line
 from vae_pipeline.settings import load_settings
 
 CATALOG = """
@@ -33,6 +34,28 @@ datasets:
     <<: *tiny
     title: stated limits that no reading keeps
     ranges: {sensor_2: [0.0, 1.0]}
+"""
+
+MEDIA = """
+datasets:
+  product:
+    line: vision
+    kind: sample_product
+    title: a few generated parts
+    licence: generated
+    generator: {train: 14, test_good: 4, test_defect: 2, size: 64, variant: 0, seed: 3}
+    imaging: {size: 64}
+    training: {width: 4, latent: 4, epochs: 1, images_per_epoch: 16, workers: 0}
+  machine:
+    line: timeseries
+    kind: sample_machine_sound
+    title: a few generated recordings
+    licence: generated
+    generator: {normal: 8, abnormal: 4, seconds: 1, seed: 3}
+    sound: {bands: 16}
+    window: {length: 8, stride: 4}
+    split: {folds: 2}
+    training: {encoder: mlp, hidden: [16], latent: 2, epochs: 1}
 """
 
 
@@ -66,17 +89,17 @@ class Home:
     def catalog_file(self) -> Path:
         return self.folder / "catalog.yaml"
 
-    def run(self, dataset: str = "tiny", **stages: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """Run the line for a dataset; keywords are the config of stages."""
+    def run(
+        self, dataset: str = "tiny", line: Line = "timeseries", **stages: dict[str, Any]
+    ) -> dict[str, dict[str, Any]]:
+        """Run a line for a dataset; further keywords are the config of stages."""
         from vae_pipeline.defs.execute import open_instance, run_partition
 
         self.told.clear()
         with self.entered():
             config = {stage: {"config": values} for stage, values in stages.items()}
             instance = open_instance(load_settings())
-            return run_partition(
-                "timeseries", dataset, config, instance, lambda stage, text: self.told.append((stage, text))
-            )
+            return run_partition(line, dataset, config, instance, lambda stage, text: self.told.append((stage, text)))
 
     def shelf(self):
         from vae_pipeline.registry.shelf import Shelf
@@ -85,15 +108,15 @@ class Home:
         with self.entered():
             return Shelf(Tracker(load_settings()))
 
-    def mlflow_runs(self) -> list[Any]:
+    def mlflow_runs(self, line: Line = "timeseries") -> list[Any]:
         client = self.shelf().tracker.client
-        experiment = client.get_experiment_by_name("timeseries")
+        experiment = client.get_experiment_by_name(line)
         return list(client.search_runs([experiment.experiment_id]))
 
 
-def new_home(folder: Path) -> Home:
+def new_home(folder: Path, entries: str = CATALOG) -> Home:
     home = Home(folder)
-    home.catalog_file.write_text(CATALOG)
+    home.catalog_file.write_text(entries)
     return home
 
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from vae_pipeline.detector.calibrate import calibrate
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.detector.report import CalibrationReport
 from vae_pipeline.detector.sounds import SoundDetector
-from vae_pipeline.detector.window_calibration import calibrate_windows
 from vae_pipeline.features.build import build
 from vae_pipeline.features.feature_set import FOLDS, FeatureSet, fold_folders
 from vae_pipeline.records import Dataset
@@ -52,12 +52,12 @@ def made_sounds(folder: Path, network: Path | None = None, *, folds: int = 0, **
     build(dataset, raw, folder / "features")
     network = network or draw_network(folder / "network", BANDS, LENGTH)
     features = FeatureSet.open(folder / "features")
-    detector, report = calibrate_windows(dataset, "0a1b", features, network)
+    detector, report = calibrate(dataset, "0a1b", folder / "features", network)
     calibrated = folder / "calibrated"
     detector.save(calibrated / "detector")
     write_json(calibrated / "report.json", report)
     for fold in fold_folders(folder / "features"):
-        one, _ = calibrate_windows(dataset, "0a1b", FeatureSet.open(fold), network)
+        one, _ = calibrate(dataset, "0a1b", fold, network)
         one.save(calibrated / FOLDS / fold.name / "detector")
     assert isinstance(detector, SoundDetector)
     return SoundExample(dataset, raw, network, features, calibrated, detector, report)

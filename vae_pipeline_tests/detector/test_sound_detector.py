@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from vae_pipeline.detector.calibrate import calibrate
+from vae_pipeline.detector.clip_calibration import FORM
 from vae_pipeline.detector.sounds import SoundDetector
-from vae_pipeline.detector.window_calibration import UNLABELLED_FORM, calibrate_windows
 from vae_pipeline.errors import CalibrationError, DataError, DetectorError
 from vae_pipeline.features.clips import read_clip
-from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline_tests.builders.recordings import write_clip
 from vae_pipeline_tests.detector.sound_examples import made_sounds, opened
 
@@ -115,7 +114,7 @@ def test_the_report_speaks_of_clips(sound_example):
     report = sound_example.report
     assert (report.noun, report.criterion, report.forms) == ("clips", "nothing", ())
     assert (report.samples, report.normal_samples, report.anomalous_samples) == (8, 8, 0)
-    assert sound_example.detector.description.form == UNLABELLED_FORM
+    assert sound_example.detector.description.form == FORM
 
 
 def test_abnormal_clips_score_higher(sound_example):
@@ -137,7 +136,7 @@ def test_test_labels_and_test_clips_are_never_read(sound_example, tmp_path):
             rows[some] = 99.0
     np.savez(folder / "rows.npz", **arrays)
     np.save(folder / "rows.npy", rows)
-    detector, report = calibrate_windows(sound_example.dataset, "0a1b", FeatureSet.open(folder), sound_example.network)
+    detector, report = calibrate(sound_example.dataset, "0a1b", folder, sound_example.network)
     assert_alike(detector, sound_example.detector)
     assert report == sound_example.report
 
@@ -146,14 +145,12 @@ def test_too_few_clips_are_counted_in_the_message(sound_example, tmp_path):
     folder = tmp_path / "features"
     shutil.copytree(sound_example.features.folder, folder)
     about = json.loads((folder / "features.json").read_text())
-    kept = 0
-    for unit in about["units"]:
-        if unit["part"] != "test":
-            kept += 1
-            unit["part"] = unit["part"] if kept <= 2 else "test"
+    for part in ("fit", "calibrate"):
+        for unit in [unit for unit in about["units"] if unit["part"] == part][1:]:
+            unit["part"] = "test"
     (folder / "features.json").write_text(json.dumps(about))
     with pytest.raises(CalibrationError, match="2 normal clips to calibrate on, 3 are needed; add some"):
-        calibrate_windows(sound_example.dataset, "0a1b", FeatureSet.open(folder), sound_example.network)
+        calibrate(sound_example.dataset, "0a1b", folder, sound_example.network)
 
 
 def test_the_same_clips_elsewhere_give_the_same_detector(sound_example, tmp_path):

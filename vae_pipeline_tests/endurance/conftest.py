@@ -3,7 +3,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -42,7 +42,7 @@ class Place:
         own = {"VAE_PIPELINE_HOME": str(self.home), "VAE_PIPELINE_CATALOG": str(self.plant / "plant.yaml")}
         return {**kept, **own, **{name: value.format(plant=self.plant) for name, value in more.items()}}
 
-    def run(self, *arguments: str, **environment: str) -> int:
+    def run(self, *arguments: str, line: str = "timeseries", **environment: str) -> int:
         """The command in this process; the exit status."""
         with pytest.MonkeyPatch.context() as patch:
             for name in [name for name in os.environ if name.startswith(VARIABLES)]:
@@ -53,7 +53,7 @@ class Place:
             patch.delenv("DAGSTER_HOME")
             load_settings.cache_clear()
             catalog.cache_clear()
-            return main(["run", "timeseries", *arguments])
+            return main(["run", line, *arguments])
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """The command as a process group of its own."""
@@ -91,11 +91,11 @@ class Place:
         return self.asked("mlflow.db", "select name, alias, version from registered_model_aliases")
 
 
-def new_place(parent: Path | None) -> Place:
+def new_place(parent: Path | None, write: Callable[[Path], object] = write_plant) -> Place:
     shared = Path("/dev/shm")  # noqa: S108 - in memory: the databases sync after each event
     root = Path(mkdtemp(dir=shared if shared.is_dir() and os.access(shared, os.W_OK) else parent))
     place = Place(root)
-    write_plant(root / "good")
+    write(root / "good")
     place.repair()
     return place
 

@@ -1,6 +1,7 @@
 """Challenger and champion are compared on the same raw rows, each with its own scaling and window."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,7 +9,7 @@ import pytest
 
 from vae_pipeline.detector.window_calibration import calibrate_windows
 from vae_pipeline.detector.windows import WindowDetector
-from vae_pipeline.evaluation.challenge import challenge_windows, raw_test_columns
+from vae_pipeline.evaluation.challenge import challenge, challenge_windows, raw_test_columns
 from vae_pipeline.evaluation.windows import scored_part
 from vae_pipeline.features.build import build
 from vae_pipeline.features.feature_set import FeatureSet
@@ -51,6 +52,17 @@ def decided(example, champion):
         challenger=made_by.detector,
         champion=champion,
     )
+
+
+def test_a_champion_of_another_kind_of_data_loses_and_the_reason_says_so(example):
+    made_by, evaluation = example
+    clips = SimpleNamespace(description=SimpleNamespace(medium="sound"))
+    paths = {"raw": made_by.raw, "evaluation": evaluation, "challenger": made_by.detector, "champion_metrics": {}}
+    decision = challenge(made_by.dataset, made_by.features.folder, **paths, champion=clips)
+    assert decision.promote
+    assert decision.reason.endswith("cannot score the new test part: it was fitted on data of medium sound")
+    same = challenge(made_by.dataset, made_by.features.folder, **paths, champion=made_by.detector)
+    assert same == decided(example, made_by.detector)
 
 
 def test_the_first_champion_needs_no_opponent(example):

@@ -12,7 +12,7 @@ from vae_pipeline.errors import DataError
 from vae_pipeline.features import images
 from vae_pipeline.features.build import build
 from vae_pipeline.features.image_set import ImageSet
-from vae_pipeline.features.images import FEWEST, image_size, split_images
+from vae_pipeline.features.images import FEWEST, FEWEST_TO_CALIBRATE, image_size, split_images
 from vae_pipeline.features.pictures import decode_picture, resized
 from vae_pipeline.settings import Settings
 from vae_pipeline.sources.load import load
@@ -33,7 +33,7 @@ def test_each_image_has_one_part_and_anomalous_ones_are_only_tested(labels, cali
     normal = sum(label != 1 and not test for label, test in zip(labels, for_test, strict=True))
     left = normal if any(for_test) else normal - round(0.2 * normal)
     if left < FEWEST:
-        with pytest.raises(DataError, match=f"caps: {left} normal images are left.*4 are needed; add some"):
+        with pytest.raises(DataError, match=f"caps: {left} normal images are left.*{FEWEST} are needed; add some"):
             split_images(labels, for_test, dataset)
         return
     parts = split_images(labels, for_test, dataset)
@@ -41,7 +41,7 @@ def test_each_image_has_one_part_and_anomalous_ones_are_only_tested(labels, cali
     for part, label, test in zip(parts, labels, for_test, strict=True):
         assert part == "test" or (label != 1 and not test)
     assert parts.count("fit") >= 2
-    assert parts.count("calibrate") >= 2
+    assert parts.count("calibrate") >= FEWEST_TO_CALIBRATE
     assert parts.count("fit") + parts.count("calibrate") == left
     assert parts == split_images(labels, for_test, dataset)
 
@@ -88,7 +88,7 @@ def test_facts_count_what_is_there(built):
     _, _, kept, facts = built
     counted = {f"{part}_images": len(kept.index(part)) for part in ("fit", "calibrate", "test")}
     assert facts == {"images": 16, "size": 32, "masks": 3, "anomalous_images": 3, **counted}
-    assert counted == {"fit_images": 7, "calibrate_images": 3, "test_images": 6}
+    assert counted == {"fit_images": 6, "calibrate_images": 4, "test_images": 6}
 
 
 def test_defects_and_labels_are_those_of_the_folders(built):

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import lzma
 import stat
@@ -7,10 +8,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from vae_pipeline.errors import ArchiveError, CatalogError, HashMismatchError, SourceError
+from vae_pipeline.errors import ArchiveError, CatalogError, DownloadError, HashMismatchError, SourceError
 from vae_pipeline.settings import Settings
-from vae_pipeline.sources.archives import extract, extracted
+from vae_pipeline.sources.archives import archives_of, extract, extracted, fetched_archive
+from vae_pipeline.sources.load import source_version
 from vae_pipeline_tests.builders.cmapss import entry, sha256, write_cmapss, zip_folder
+from vae_pipeline_tests.builders.pictures import picture_dataset
 
 LIMIT = 1 << 20
 
@@ -209,3 +212,117 @@ def test_stated_folder_is_used_as_it_is(tmp_path, settings):
 def test_nothing_stated(settings):
     with pytest.raises(CatalogError, match="no archive, folder or files"):
         extracted(entry(), settings)
+
+
+def part_archive(path, *, name="part", others=()):
+    """A tar.xz of small pictures below ``name``, and of the same below each of the other names."""
+    members = {}
+    for folder in (name, *others):
+        for number in range(2):
+            members[f"{folder}/train/good/{number:03d}.png"] = f"{folder} {number}".encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return make_tar(path, members, "w:xz")
+
+
+def part_entry(*paths, **fields):
+    first, *others = ({"path": path} for path in paths)
+    return picture_dataset(archive=first, alternatives=others, **fields)
+
+
+def names_in(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+
+
+class TestAlternatives:
+    def test_the_first_is_taken_where_it_is_there(self, tmp_path, home):
+        part_archive(tmp_path / "mirror/one.tar.xz", name="one")
+        part_archive(tmp_path / "mirror/two.tar.xz", name="two")
+        settings = Settings(home=home, data_mirror=str(tmp_path / "mirror"))
+        assert names_in(extracted(part_entry("one.tar.xz", "two.tar.xz"), settings))[0].startswith("one/")
+
+    def test_they_are_tried_in_order(self, tmp_path, home):
+        for name in ("two", "three"):
+            part_archive(tmp_path / f"mirror/{name}.tar.xz", name=name)
+        settings = Settings(home=home, data_mirror=str(tmp_path / "mirror"))
+        dataset = part_entry("one.tar.xz", "two.tar.xz", "three.tar.xz")
+        archive, fetched = fetched_archive(dataset, settings)
+        assert archive.path == "two.tar.xz"
+        assert fetched.path == tmp_path / "mirror/two.tar.xz"
+        assert names_in(extracted(dataset, settings))[0].startswith("two/")
+        assert [item.path for item in archives_of(dataset)] == ["one.tar.xz", "two.tar.xz", "three.tar.xz"]
+
+    def test_where_none_can_be_had_all_are_named_in_one_sentence(self, tmp_path, home):
+        (tmp_path / "mirror").mkdir()
+        settings = Settings(home=home, data_mirror=str(tmp_path / "mirror"))
+        with pytest.raises(DownloadError) as told:
+            extracted(part_entry("one.tar.xz", "two.tar.xz"), settings)
+        assert "one.tar.xz" in str(told.value)
+        assert "nor could two.tar.xz" in str(told.value)
+        assert "\n" not in str(told.value)
+
+    def test_one_that_is_not_what_the_catalogue_states_is_not_passed_over(self, tmp_path, home):
+        part_archive(tmp_path / "mirror/one.tar.xz")
+        part_archive(tmp_path / "mirror/two.tar.xz")
+        dataset = picture_dataset(
+            archive={"path": "one.tar.xz", "sha256": "0" * 64}, alternatives=[{"path": "two.tar.xz"}]
+        )
+        with pytest.raises(HashMismatchError, match=r"one\.tar\.xz"):
+            extracted(dataset, Settings(home=home, data_mirror=str(tmp_path / "mirror")))
+
+    def test_only_the_wanted_members_of_any_of_them_come_out(self, tmp_path, home):
+        part_archive(tmp_path / "mirror/all.tar.xz", name="set/part", others=("set/cable", "part_of_another"))
+        settings = Settings(home=home, data_mirror=str(tmp_path / "mirror"))
+        wanted = ["part/*", "*/part/*"]
+        folder = extracted(part_entry("part.tar.xz", "all.tar.xz", members=wanted), settings)
+        assert names_in(folder) == [f"set/part/train/good/00{number}.png" for number in range(2)]
+        everything = extracted(part_entry("part.tar.xz", "all.tar.xz"), settings)
+        assert everything != folder
+        assert len(names_in(everything)) == 6
+
+    def test_what_the_version_says_follows_every_one_of_them(self, tmp_path, home):
+        settings = Settings(home=home, data_mirror=str(tmp_path / "mirror"))
+        part_archive(tmp_path / "mirror/two.tar.xz")
+        dataset = part_entry("one.tar.xz", "two.tar.xz")
+        before = source_version(dataset, settings)
+        assert source_version(dataset, settings) == before
+        extracted(dataset, settings)
+        assert source_version(dataset, settings) == before
+        part_archive(tmp_path / "mirror/two.tar.xz", others=("more",))
+        assert source_version(dataset, settings) != before
+
+
+class TestMd5:
+    """MIMII's authors publish no sha256."""
+
+    def archive(self, path, right, **more):
+        found = hashlib.md5(path.read_bytes()).hexdigest() if right else "0" * 32  # noqa: S324
+        return {"path": path.name, "md5": found, **more}
+
+    @pytest.mark.parametrize("right", [True, False])
+    def test_of_a_download_is_checked(self, site, settings, home, right):
+        path = part_archive(site.folder / "one.tar.xz")
+        dataset = picture_dataset(archive=self.archive(path, right, url=f"{site.address}/one.tar.xz"))
+        if right:
+            assert len(names_in(extracted(dataset, settings))) == 2
+            return
+        with pytest.raises(HashMismatchError, match=r"the md5 is .*, but the catalogue states 0000"):
+            extracted(dataset, settings)
+        assert not (home / "downloads/one.tar.xz").exists()
+
+    @pytest.mark.parametrize("right", [True, False])
+    @pytest.mark.parametrize("kind", ["folder", "http"])
+    def test_of_an_unlisted_mirror_file_is_checked(self, site, home, kind, right):
+        path = part_archive(site.folder / "one.tar.xz")
+        settings = Settings(home=home, data_mirror=str(site.folder) if kind == "folder" else site.address)
+        dataset = picture_dataset(archive=self.archive(path, right))
+        if right:
+            assert len(names_in(extracted(dataset, settings))) == 2
+            return
+        with pytest.raises(HashMismatchError, match="the md5 is"):
+            extracted(dataset, settings)
+
+    def test_does_not_count_where_the_mirror_lists_its_own_hash(self, site, home):
+        path = part_archive(site.folder / "one.tar.xz")
+        (site.folder / "SHA256SUMS").write_text(f"{sha256(path)}  one.tar.xz\n")
+        settings = Settings(home=home, data_mirror=str(site.folder))
+        assert len(names_in(extracted(picture_dataset(archive=self.archive(path, False)), settings))) == 2

@@ -71,7 +71,7 @@ def trained_asset(line: Line) -> dg.AssetsDefinition:
                             dg.AssetObservation(context.asset_key, partition=context.partition_key, metadata=seen)
                         )
 
-                    told = Told(report, show, progress=sys.stderr.isatty())
+                    told = Told(report, show, context.log.info, progress=sys.stderr.isatty())
                     fitted = train(dataset, store.folder(features.key), folder, told)
                     write_json(folder / "training.json", training)
                     write_bytes(folder / "training.png", training_figure(history))
