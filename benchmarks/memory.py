@@ -12,7 +12,7 @@ import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -24,7 +24,7 @@ from vae_pipeline.records import Dataset, Training
 if TYPE_CHECKING:
     from vae_pipeline.detector.windows import WindowDetector
 
-__all__ = ["STEPS", "Peaks", "columns_of", "measured", "network", "watched"]
+__all__ = ["STEPS", "Peaks", "columns_of", "measured", "network", "run_step", "watched"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 _STATUS = Path("/proc/self/status")
@@ -178,14 +178,14 @@ STEPS: dict[str, Callable[[Path], object]] = {
 """What can be measured, in the order in which one needs the other's output."""
 
 
-def measured(step: str, folder: Path) -> dict[str, float]:
-    """Peaks of one step, MiB, from a fresh process.
+def measured(step: str, folder: Path, module: str = "benchmarks.memory") -> dict[str, float]:
+    """Peaks of one step of ``module``, MiB, from a fresh process.
 
     Raises:
         RuntimeError: the step failed; the message ends with what it wrote last.
     """
-    ran = subprocess.run(  # noqa: S603 -- this very module
-        [sys.executable, "-m", "benchmarks.memory", step, str(folder)],
+    ran = subprocess.run(  # noqa: S603 -- a module of this package
+        [sys.executable, "-m", module, step, str(folder)],
         capture_output=True,
         text=True,
         check=False,
@@ -198,14 +198,14 @@ def measured(step: str, folder: Path) -> dict[str, float]:
     return json.loads(ran.stdout.splitlines()[-1])
 
 
-def main() -> int:
-    """Run one step and print its peaks."""
-    step, folder = sys.argv[1], Path(sys.argv[2])
+def run_step(steps: Mapping[str, Callable[[Path], object]], arguments: Sequence[str]) -> int:
+    """Run the step that the arguments name on the folder they name, and print its peaks."""
+    step, folder = arguments
     with watched() as peaks:
-        STEPS[step](folder)
+        steps[step](Path(folder))
     sys.stdout.write(json.dumps({"resident": peaks.resident, "anonymous": peaks.anonymous}) + "\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_step(STEPS, sys.argv[1:]))

@@ -74,14 +74,7 @@ def calibrate_clips(
         session,
         {"scores": scores[normal], "latents": latents[normal]},
     )
-    return detector, CalibrationReport(
-        noun="clips",
-        samples=len(scores),
-        normal_samples=int(normal.sum()),
-        anomalous_samples=int((~normal).sum()),
-        criterion="nothing",
-        forms=(),
-    )
+    return detector, CalibrationReport.of(normal, "nothing", (), "clips")
 
 
 def _observed(

@@ -127,13 +127,8 @@ def calibrate_images(
         session,
         {"scores": scores[kept], "latents": latents[kept]},
     )
-    return detector, CalibrationReport(
-        noun="images",
-        samples=len(normal),
-        normal_samples=len(normal),
-        anomalous_samples=0,
-        criterion="synthetic anomalies",
-        forms=(*figures, *forms),
+    return detector, CalibrationReport.of(
+        np.ones(len(normal), dtype=bool), "synthetic anomalies", (*figures, *forms), "images"
     )
 
 

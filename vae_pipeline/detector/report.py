@@ -1,5 +1,7 @@
 """What calibration saw and chose."""
 
+import numpy as np
+
 from vae_pipeline.records import Record
 
 __all__ = ["CalibrationReport", "FormFigure"]
@@ -42,3 +44,16 @@ class CalibrationReport(Record):
     anomalous_samples: int
     criterion: str
     forms: tuple[FormFigure, ...]
+
+    @staticmethod
+    def of(normal: np.ndarray, criterion: str, forms: tuple[FormFigure, ...], noun: str) -> "CalibrationReport":
+        """The report on samples of which ``normal``, boolean (n,), says which are."""
+        count = int(normal.sum())
+        return CalibrationReport(
+            noun=noun,
+            samples=len(normal),
+            normal_samples=count,
+            anomalous_samples=len(normal) - count,
+            criterion=criterion,
+            forms=forms,
+        )

@@ -1,20 +1,19 @@
 """A detector of recordings: a clip becomes log-mel frames, and its score is that of its windows' average."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vae_pipeline.calibration.clips import ClipScorer
 from vae_pipeline.calibration.scorers import Observation, averaged
 from vae_pipeline.detector.description import WindowDescription
-from vae_pipeline.detector.detector import Detector, Progress, Scores, named, under
+from vae_pipeline.detector.detector import Progress, Scores
+from vae_pipeline.detector.scaled import ScaledDetector
 from vae_pipeline.detector.session import NetworkSession
 from vae_pipeline.errors import DetectorError
 from vae_pipeline.features.clips import decode_clip, read_clip
 from vae_pipeline.features.log_mel import log_mel
-from vae_pipeline.features.scaling import RegimeScaler
 from vae_pipeline.features.windows import Windows
 from vae_pipeline.records import Sound
 
@@ -24,41 +23,13 @@ Clip = Path | tuple[str, bytes]
 """A wav file, or a name with the content of one."""
 
 
-class SoundDetector(Detector):
-    """A calibrated detector of recordings.
+class SoundDetector(ScaledDetector[ClipScorer]):
+    """A calibrated detector of recordings; its sensors are mel bands."""
 
-    Attributes:
-        description: schema, form and threshold; the sensors are mel bands.
-        scaler: log-mel levels to scaled levels.
-        scorer: averages over a clip to its score.
-        session: the network.
-        reference: scores and latents of normal clips.
-    """
-
-    description: WindowDescription
-
-    def __init__(
-        self,
-        description: WindowDescription,
-        scaler: RegimeScaler,
-        scorer: ClipScorer,
-        session: NetworkSession,
-        reference: Mapping[str, np.ndarray],
-    ) -> None:
-        super().__init__(description, session, reference)
-        self.scaler = scaler
-        self.scorer = scorer
-
-    @classmethod
-    def assembled(cls, description: Any, session: NetworkSession, arrays: Mapping[str, np.ndarray]) -> "SoundDetector":
-        """The detector of what its folder holds."""
-        scaler = RegimeScaler.from_arrays(under("scaler.", arrays))
-        scorer = ClipScorer.from_arrays(under("scorer.", arrays), description.late, description.form)
-        return cls(description, scaler, scorer, session, under("reference.", arrays))
-
-    def fitted_arrays(self) -> dict[str, np.ndarray]:
-        """Scaling and score."""
-        return {**named("scaler.", self.scaler.to_arrays()), **named("scorer.", self.scorer.to_arrays())}
+    @staticmethod
+    def scorer_of(arrays: dict[str, np.ndarray], description: WindowDescription) -> ClipScorer:
+        """The scorer of clips."""
+        return ClipScorer.from_arrays(arrays, description.late, description.form)
 
     @property
     def sound(self) -> Sound:

@@ -91,13 +91,7 @@ def calibrate_windows(
         session,
         {name: values[evenly(len(values), REFERENCE_SIZE)] for name, values in reference.items()},
     )
-    return detector, CalibrationReport(
-        samples=len(scores),
-        normal_samples=int(normal.sum()),
-        anomalous_samples=int((~normal).sum()),
-        criterion=criterion,
-        forms=forms,
-    )
+    return detector, CalibrationReport.of(normal, criterion, forms, "windows")
 
 
 def chosen_form(criterion: str, forms: tuple[FormFigure, ...]) -> tuple[str, ...]:

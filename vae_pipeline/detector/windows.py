@@ -8,10 +8,10 @@ import numpy as np
 
 from vae_pipeline.calibration.scorers import Observation, WindowScorer
 from vae_pipeline.detector.description import WindowDescription
-from vae_pipeline.detector.detector import Detector, Progress, Scores, named, under
-from vae_pipeline.detector.session import NetworkSession
+from vae_pipeline.detector.detector import Progress, Scores
+from vae_pipeline.detector.scaled import ScaledDetector
 from vae_pipeline.errors import DetectorError
-from vae_pipeline.features.scaling import RegimeScaler, fill_gaps
+from vae_pipeline.features.scaling import fill_gaps
 from vae_pipeline.features.windows import Windows
 
 __all__ = ["TableScores", "WindowDetector"]
@@ -33,43 +33,13 @@ class TableScores(Scores):
     short_units: tuple[str, ...]
 
 
-class WindowDetector(Detector):
-    """A calibrated detector of windows.
+class WindowDetector(ScaledDetector[WindowScorer]):
+    """A calibrated detector of windows of sensor readings."""
 
-    Attributes:
-        description: schema, form and threshold.
-        scaler: raw readings to scaled readings.
-        scorer: scaled windows and their reconstruction to scores.
-        session: the network.
-        reference: scores and latents of normal calibration windows, what the world looked like when it was fitted.
-    """
-
-    description: WindowDescription
-
-    def __init__(
-        self,
-        description: WindowDescription,
-        scaler: RegimeScaler,
-        scorer: WindowScorer,
-        session: NetworkSession,
-        reference: Mapping[str, np.ndarray],
-    ) -> None:
-        super().__init__(description, session, reference)
-        self.scaler = scaler
-        self.scorer = scorer
-
-    @classmethod
-    def assembled(
-        cls, description: WindowDescription, session: NetworkSession, arrays: Mapping[str, np.ndarray]
-    ) -> "WindowDetector":
-        """The detector of what its folder holds."""
-        scaler = RegimeScaler.from_arrays(under("scaler.", arrays))
-        scorer = WindowScorer.from_arrays(under("scorer.", arrays), description.late, description.form)
-        return cls(description, scaler, scorer, session, under("reference.", arrays))
-
-    def fitted_arrays(self) -> dict[str, np.ndarray]:
-        """Scaling and score."""
-        return {**named("scaler.", self.scaler.to_arrays()), **named("scorer.", self.scorer.to_arrays())}
+    @staticmethod
+    def scorer_of(arrays: dict[str, np.ndarray], description: WindowDescription) -> WindowScorer:
+        """The scorer of windows."""
+        return WindowScorer.from_arrays(arrays, description.late, description.form)
 
     def score_observation(self, batch: Observation) -> np.ndarray:
         """Scores of one batch, shape (n,)."""

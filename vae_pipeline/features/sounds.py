@@ -83,8 +83,9 @@ def split_clips(clips: Sequence[Clip], dataset: Dataset, left_out: tuple[str, ..
     """The part of each clip.
 
     Abnormal clips are tested on. Of the normal ones those ``left_out`` are as well; where that is None and no clip came
-    as a test clip, as many as there are abnormal ones, at most half and three less than all, or the share ``split.test`` where none is
-    abnormal (the protocol of MIMII: H. Purohit et al., DCASE 2019). The rest fits and calibrates.
+    as a test clip, as many as there are abnormal ones, at most half and three less than all, or the share
+    ``split.test`` where none is abnormal (the protocol of MIMII: H. Purohit et al., DCASE 2019). The rest fits and
+    calibrates.
 
     Raises:
         DataError: fewer than three normal clips are left to fit and calibrate on.

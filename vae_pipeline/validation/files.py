@@ -73,6 +73,10 @@ class FileSuite(ABC):
     def faults(self, part: Part, table: pd.DataFrame) -> list[Fault]:
         """Where each file fails; ``train`` is set, and both have a column ``name``, the unit with the file's suffix."""
 
+    def readable(self, table: pd.DataFrame) -> pd.Series:
+        """Whether a file counts as one that can be read, row by row."""
+        return ~given(table, "problem")
+
     @abstractmethod
     def expected(self, statement: str, part: Part) -> str:
         """What a statement asks, in words for the report."""
@@ -110,7 +114,7 @@ class FileSuite(ABC):
             frame[column] = pd.Series(list(fault.sentences), dtype=object)
             expectation = gxe().ExpectColumnValuesToBeNull(column=column, severity=fault.severity)
             checks.append(Check(fault.statement, self.noun, expectation, _tell(fault)))
-        normal = pd.DataFrame(frame[((numbers(table, "label") != 1) & ~given(table, "problem")).to_numpy()])
+        normal = pd.DataFrame(frame[((numbers(table, "label") != 1) & self.readable(table)).to_numpy()])
         checks += self._enough(part, len(normal))
         checks += self._published(part, len(table))
         return {self.noun: frame, f"normal {self.noun}": normal.reset_index(drop=True)}, checks

@@ -39,12 +39,12 @@ class SoundSuite(FileSuite):
     def faults(self, part: Part, table: pd.DataFrame) -> list[Fault]:
         """Where each clip fails."""
         channel = self.dataset.sound.channel
-        lacking = numbers(table, "channels") <= channel
-        problem = given(table, "problem")
-        usable = ~problem & ~lacking
+        lacking = self._lacking(table)
+        usable = self.readable(table) & ~lacking
         faults = [
-            # a clip of too few channels is told as such
-            Fault("clips_are_readable", "critical", told(table, problem & ~lacking, lambda row: str(row["problem"]))),
+            Fault(
+                "clips_are_readable", "critical", told(table, ~self.readable(table), lambda row: str(row["problem"]))
+            ),
             Fault(
                 "channels_suffice",
                 "critical",
@@ -86,6 +86,13 @@ class SoundSuite(FileSuite):
             "parts_are_apart": "no clip of the training part is in the test part too",
         }
         return own.get(statement) or self.shared_text(statement)
+
+    def readable(self, table: pd.DataFrame) -> pd.Series:
+        """Whether a clip can be read; one of too few channels can, and is told as such."""
+        return super().readable(table) | self._lacking(table)
+
+    def _lacking(self, table: pd.DataFrame) -> pd.Series:
+        return numbers(table, "channels") <= self.dataset.sound.channel
 
     def _sampling(self, table: pd.DataFrame, usable: pd.Series) -> list[Fault]:
         """Rate, values and length."""

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from vae_pipeline.calibration.maps import MAPS
+from vae_pipeline.calibration.maps import MAPS, MapScorer, NormalMaps, evidence
 from vae_pipeline.detector import image_calibration
 from vae_pipeline.detector.calibrate import calibrate
 from vae_pipeline.detector.detector import Detector
@@ -234,6 +234,27 @@ def test_placements_are_the_better_of_two_for_each_map(image_example):
         figures = {form.placement: form.both for form in report.forms[:6] if form.form == (name,)}
         assert set(figures) == {"pixel", "image"}
         assert figures[placement] == max(figures.values())
+
+
+def test_each_image_is_judged_by_the_statistics_of_the_half_it_is_not_in(image_example):
+    pixels, normal = image_example.images.pixels, image_example.images.index("calibrate")
+    session, stated = image_example.detector.session, ImageCalibration()
+    halves = image_calibration._halves(session, pixels, normal, stated)
+    found = np.concatenate([evidence(batch, stated.smoothing) for batch in session.image_batches(pixels, normal)])
+    by_hand = [MapScorer(NormalMaps.fit([found[number::2]]), stated.smoothing, stated.top) for number in (0, 1)]
+    expected = np.concatenate(
+        [
+            by_hand[(place + 1) % 2].parts(by_hand[(place + 1) % 2].scaled(found[[place]]))
+            for place in range(len(normal))
+        ]
+    )
+    parts, _, _ = image_calibration._crossed(session, pixels, normal, halves, MAPS)
+    np.testing.assert_allclose(parts, expected, rtol=0, atol=1e-3)
+    blank = np.zeros(found[:, 0].shape, dtype=bool)
+    compared = image_calibration._Compared(found, np.arange(len(normal)) % 2, blank)
+    np.testing.assert_allclose(image_calibration._judged(halves, compared)[0], expected, rtol=0, atol=1e-3)
+    own = [by_hand[place % 2].parts(by_hand[place % 2].scaled(found[[place]])) for place in range(len(normal))]
+    assert np.abs(np.concatenate(own) - expected).max() > 0.01
 
 
 def figure(form, both):

@@ -6,6 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
+from vae_pipeline.calibration.clips import ClipScorer
+from vae_pipeline.calibration.scorers import Summary
+from vae_pipeline.detector import clip_calibration
 from vae_pipeline.detector.calibrate import calibrate
 from vae_pipeline.detector.clip_calibration import FORM
 from vae_pipeline.detector.sounds import SoundDetector
@@ -155,3 +158,28 @@ def test_too_few_clips_are_counted_in_the_message(sound_example, tmp_path):
 
 def test_the_same_clips_elsewhere_give_the_same_detector(sound_example, tmp_path):
     assert_alike(made_sounds(tmp_path, sound_example.network).detector, sound_example.detector)
+
+
+@pytest.mark.parametrize("count", [3, 6, 10])
+def test_each_normal_clip_is_judged_by_the_statistics_of_the_others(count):
+    random = np.random.default_rng(0)
+    normal = Summary(
+        random.normal(size=(count, 4)),
+        random.normal(size=(count, 4)),
+        random.normal(size=(count, 2)),
+        random.uniform(1, 2, count),
+    )
+    expected = []
+    for clip in range(count):
+        others = Summary(*(np.delete(values, clip, axis=0) for values in normal))
+        expected.append(ClipScorer.fit(others, late=8).parts(Summary(*(values[[clip]] for values in normal)))[0])
+    np.testing.assert_allclose(clip_calibration._crossed(normal, late=8), expected)
+
+
+def test_of_many_clips_a_tenth_is_left_out_at_a_time():
+    random = np.random.default_rng(0)
+    normal = Summary(*(random.normal(size=(30, width)) for width in (4, 4, 2)), random.uniform(1, 2, 30))
+    tenth = np.arange(30) % 10 == 3
+    others, mine = (Summary(*(values[some] for values in normal)) for some in (~tenth, tenth))
+    found = clip_calibration._crossed(normal, late=8)[tenth]
+    np.testing.assert_allclose(found, ClipScorer.fit(others, late=8).parts(mine))

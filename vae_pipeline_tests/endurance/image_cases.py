@@ -125,8 +125,8 @@ IMAGES = tuple(
         ),
         (
             "too few images",
-            removed("parts/train/good/00[3-9].png", "parts/train/good/01*.png"),
-            r"only 3 normal images",
+            removed("parts/train/good/00[5-9].png", "parts/train/good/01*.png"),
+            r"only 5 normal images in train: at least 6",
         ),
         (
             "a folder without images",

@@ -40,7 +40,6 @@ def write_media_plant(folder: Path) -> Path:
 def write_media_catalog(folder: Path, parts: dict[str, Any] | None = None, fans: dict[str, Any] | None = None) -> Path:
     """The catalogue; what is given replaces fields of an entry."""
     path = folder / "plant.yaml"
-    path.write_text(
-        yaml.safe_dump({"datasets": {"parts": {**PARTS, **(parts or {})}, "fans": {**FANS, **(fans or {})}}})
-    )
+    datasets = {"parts": {**PARTS, **(parts or {})}, "fans": {**FANS, **(fans or {})}}
+    path.write_text(yaml.safe_dump({"datasets": datasets}))
     return path

@@ -13,11 +13,9 @@ def told_line(text: str, root: Path) -> str:
     return " ".join(text.split()).removeprefix("vae-pipeline: ").replace(str(root), "…").replace("|", "\\|")
 
 
-def write_told(
-    section: str, told: dict[str, str], header: tuple[str, str] = ("what was wrong", "what is told")
-) -> None:
+def write_told(section: str, told: dict[str, str], what: str = "what was wrong") -> None:
     """Replace a section's table; nothing where the variable is not set or nothing was told."""
     page = os.environ.get("BAD_INPUT_PAGE")
     if page and told:
-        rows = [header, ("---", "---"), *told.items()]
+        rows = [(what, "what is told"), ("---", "---"), *told.items()]
         write_section(Path(page), section, "\n".join(f"| {first} | {second} |" for first, second in rows))

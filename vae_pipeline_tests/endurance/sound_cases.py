@@ -73,12 +73,12 @@ SOUNDS = tuple(
         (
             "clips are too short",
             rewritten(lambda clip: clip[:2000], "fans/*/*.wav"),
-            r"normal/00000000\.wav lasts 0\.125 s, which is 4 frames where a window needs 8",
+            r"abnormal/00000000\.wav lasts 0\.125 s, which is 4 frames where a window needs 8",
         ),
         (
             "a channel that clips do not have",
             lambda plant: write_media_catalog(plant, fans={"sound": {"bands": 16, "channel": 3}}),
-            r"normal/00000000\.wav has 1 channel, so none numbered 3",
+            r"to use: channels_suffice fails in train: abnormal/00000000\.wav has 1 channel, so none numbered 3",
         ),
         (
             "a clip is both normal and abnormal",

@@ -1,11 +1,10 @@
-import os
 import re
-from pathlib import Path
 
 import pytest
 
 from vae_pipeline_tests.endurance.cases import ARCHIVE, SETTINGS, TABLE, Case, cell, lines
 from vae_pipeline_tests.endurance.conftest import Place
+from vae_pipeline_tests.endurance.page import told_line, write_told
 from vae_pipeline_tests.endurance.plant import pump
 
 FAST = (ARCHIVE[:6:5], TABLE[:5:2], SETTINGS[:11])
@@ -20,29 +19,8 @@ def _marked(case: Case) -> object:
 
 @pytest.fixture(scope="module", autouse=True)
 def _page():
-    """With BAD_INPUT_PAGE=<file> the sentences are written there as a table."""
     yield
-    page = os.environ.get("BAD_INPUT_PAGE")
-    if page and TOLD:
-        rows = "\n".join(f"| {what} | {told} |" for what, told in TOLD.items())
-        Path(page).write_text(PAGE.format(rows=rows))
-
-
-PAGE = """# Bad input
-
-What a person reads on standard error when the input is not fit, after `vae-pipeline: `. The exit status is 1, nothing
-half-written stays, and the champion stays in place. After a repair the same command goes on.
-
-| what was wrong | what is told |
-|---|---|
-{rows}
-
-A constant sensor, a unit shorter than a window and a few missing values are told as warnings while the run goes on.
-
-This page is written by the tests:
-
-    BAD_INPUT_PAGE=docs/bad-input.md pytest vae_pipeline_tests/endurance/test_bad_input.py
-"""
+    write_told("tables", TOLD)
 
 
 @pytest.mark.parametrize("case", [_marked(case) for case in ALL])
@@ -63,7 +41,7 @@ def test_one_sentence_and_the_champion_stays(case: Case, trained: Place, capfd: 
     assert champion
     assert "RUNNING" not in trained.mlflow_states()
     assert "STARTED" not in trained.dagster_states()
-    TOLD[case.what] = told.strip().removeprefix("vae-pipeline: ").replace(str(trained.root), "…").replace("|", "\\|")
+    TOLD[case.what] = told_line(told, trained.root)
 
 
 def test_after_a_repair_everything_is_found_again(trained: Place, capfd: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ def _page() -> Iterator[None]:
     yield
     for dataset, section in SECTIONS.items():
         write_told(section, REFUSED[dataset])
-        write_told(f"{section} that are used", WARNED[dataset], ("what was different", "what is told as a warning"))
+        write_told(f"{section} used", WARNED[dataset], "what is different")
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,12 @@ import pytest
 
 from vae_pipeline.calibration.separation import roc_auc
 from vae_pipeline.detector.images import ImageDetector, full_size
+from vae_pipeline.evaluation import images as images_evaluation
 from vae_pipeline.evaluation.challenge import challenge
 from vae_pipeline.evaluation.evaluate import evaluate
 from vae_pipeline.evaluation.images import evaluate_images
+from vae_pipeline.evaluation.localisation import PixelScores
+from vae_pipeline.evaluation.metrics import Scored
 from vae_pipeline.evaluation.result import read_evaluation, read_scored
 from vae_pipeline.features.image_set import ImageSet
 from vae_pipeline.storage import write_json
@@ -116,6 +119,21 @@ def test_groups_are_the_kinds_of_defect_each_against_all_good_images(result, ima
         threshold = image_example.detector.description.threshold.value
         assert figures["recall"] == (scored.score[kinds == name] > threshold).mean()
         assert {"pixel_auroc", "aupro"} <= set(figures)
+
+
+def test_a_group_is_ranked_against_good_images_and_not_against_other_defects():
+    random = np.random.default_rng(0)
+    kinds = ["good"] * 6 + ["hole"] * 5 + ["stain"] * 4 + [None]
+    label = np.array([0] * 6 + [1] * 9 + [-1], dtype=np.int8)
+    scored = Scored.alone(random.normal(size=16), label)
+    found = images_evaluation._groups(scored, kinds, PixelScores(), 0.3)
+    assert set(found) == {"hole", "stain"}
+    for name, figures in found.items():
+        mine = np.array([kind == name for kind in kinds])
+        pairs = [(a > b) + (a == b) / 2 for a in scored.score[mine] for b in scored.score[label == 0]]
+        assert figures["roc_auc"] == pytest.approx(np.mean(pairs))
+        assert figures["recall"] == pytest.approx((scored.score[mine] > 0.3).mean())
+        assert "pixel_auroc" not in figures
 
 
 def test_the_card_names_detector_data_threshold_and_groups(result, image_example):

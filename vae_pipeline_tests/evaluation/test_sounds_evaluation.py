@@ -1,6 +1,8 @@
 """What evaluation says of recordings, with a test part and with leave-out folds where clips are few."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ FIGURES = {"precision_recall", "roc", "comparison", "histogram", "training"}
 FOLDS = 3
 
 
-def evaluated(example, folder):
+def evaluated(example, folder, calibrated=None):
     write_json(folder / "trained/history.json", HISTORY)
     (folder / "evaluated").mkdir()
     told = []
@@ -29,7 +31,7 @@ def evaluated(example, folder):
         example.dataset,
         example.features.folder,
         folder / "trained",
-        example.calibrated,
+        calibrated or example.calibrated,
         folder / "evaluated",
         told.append,
     )
@@ -115,6 +117,25 @@ def test_left_out_in_turn_a_clip_is_judged_by_the_detector_that_never_heard_it(l
             if features.unit_names[code].startswith("normal"):
                 share = np.mean([0.5 if other == score else float(other < score) for other in abnormal])
                 assert places[code] == pytest.approx(share)
+
+
+def test_left_out_in_turn_each_fold_has_a_detector_of_its_own(left_out, tmp_path):
+    example, _, folder, _ = left_out
+    shutil.copytree(example.calibrated, tmp_path / "calibrated")
+    first = fold_folders(example.features.folder)[0]
+    file = tmp_path / "calibrated/folds" / first.name / "detector"
+    detector = opened(file)
+    detector.scorer = replace(detector.scorer, part_deviation=-detector.scorer.part_deviation)
+    detector.save(tmp_path / "turned")
+    shutil.copytree(tmp_path / "turned", file, dirs_exist_ok=True)
+    _, _, turned, _ = evaluated(example, tmp_path, tmp_path / "calibrated")
+    (before, codes), (after, _) = read_scored(folder), read_scored(turned)
+    tested = {item.name for item in FeatureSet.open(first).segments if item.part == "test"}
+    mine = np.array([example.features.unit_names[code] in tested for code in codes])
+    normal = before.label == 0
+    np.testing.assert_array_equal(before.score[normal & ~mine], after.score[normal & ~mine])
+    np.testing.assert_allclose(after.score[normal & mine], 1 - before.score[normal & mine])
+    assert (normal & mine).sum() == 4
 
 
 def test_left_out_in_turn_nothing_is_said_of_a_threshold(left_out):

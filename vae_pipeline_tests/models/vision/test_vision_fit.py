@@ -7,7 +7,9 @@ import pytest
 
 from vae_pipeline.errors import TrainingError
 from vae_pipeline.models.fit import load_network
+from vae_pipeline.models.vision.examples import ImageExamples
 from vae_pipeline.models.vision.fit import fit
+from vae_pipeline.models.vision.module import VisionModule
 from vae_pipeline.models.vision.network import ImageShape, VisionVAE
 from vae_pipeline.records import ImageTraining
 from vae_pipeline_tests.builders.pictures import picture
@@ -127,3 +129,23 @@ def test_a_loss_that_is_not_finite_is_an_error_that_names_the_setting(pixels, tm
     with pytest.raises(TrainingError, match=r"not finite in epoch 0; lower training\.learning_rate"):
         fit(pixels, INDEX, STEERING, wild, tmp_path)
     assert not (tmp_path / "weights.npz").exists()
+
+
+def test_the_head_reads_the_reconstruction_and_does_not_shape_it(pixels):
+    network = VisionVAE(ImageShape(size=32, width=4, latent=4)).train()
+    module = VisionModule(network, SMALL, steps=1)
+    batch = ImageExamples(pixels, INDEX, SMALL, fixed=True).__getitems__([0, 1])
+    module.training_terms(batch).more["segmentation"].sum().backward()
+    moved = {name.split(".")[0] for name, value in network.named_parameters() if value.grad is not None}
+    assert moved == {"head"}
+
+
+def test_the_rate_rises_for_thirty_steps_and_falls_to_a_fiftieth():
+    network = VisionVAE(ImageShape(size=32, width=4, latent=4))
+    schedule = VisionModule(network, SMALL, steps=200).configure_optimizers()["lr_scheduler"]["scheduler"].lr_lambdas[0]
+    rates = [schedule(step) for step in range(201)]
+    assert rates[0] == pytest.approx(1 / 30, rel=0.01)
+    assert np.argmax(rates) == 29
+    assert all(later <= earlier for earlier, later in zip(rates[29:], rates[30:], strict=False))
+    assert rates[-1] == pytest.approx(0.02)
+    assert schedule(500) == pytest.approx(0.02)
