@@ -105,9 +105,7 @@ def memory_table(size: int, folder: Path, counts: Sequence[int], told: Callable[
     return markdown_table(header, [[step, *found] for step, found in peaks.items()])
 
 
-def speed(
-    size: int, folder: Path, workers: Sequence[int], epochs: int, rounds: int, told: Callable[[str], None]
-) -> str:
+def speed(options: argparse.Namespace, folder: Path, told: Callable[[str], None]) -> str:
     """Training by workers and scoring beside ONNX Runtime, with the default network."""
     from vae_pipeline.detector.calibrate import calibrate
     from vae_pipeline.features.build import build
@@ -116,26 +114,25 @@ def speed(
     from vae_pipeline.sources.load import load
 
     write_pictures(folder / "pictures", SPEED_IMAGES)
-    entry = image_entry(folder, size)
+    entry = image_entry(folder, options.size)
     load(entry, Settings(home=folder), folder / "raw")
     (folder / "features").mkdir()
     build(entry, folder / "raw", folder / "features")
     images = ImageSet.open(folder / "features")
     rows = []
-    for number in workers:
+    for number in options.workers:
         told(f"training with {number} workers")
-        rows.append(
-            [str(number), f"{training_speed(entry, images, number, epochs, folder / f'trained_{number}'):,.1f}"]
-        )
+        per_second = training_speed(entry, images, number, options.epochs, folder / f"trained_{number}")
+        rows.append([str(number), f"{per_second:,.1f}"])
     told("scoring")
     image_network(entry, folder / "model.onnx")
     detector, _ = calibrate(entry, "benchmark", folder / "features", folder / "model.onnx")
     files = list(test_files(folder, images))
-    scoring = scoring_table(cast("ImageDetector", detector), images, files, rounds)
+    scoring = scoring_table(cast("ImageDetector", detector), images, files, options.rounds)
     training = cast("ImageTraining", entry.training)
     return (
-        f"Training at {size} px, width {training.width}, {training.images_per_epoch} images an epoch, from the second of "
-        f"{epochs} epochs on, on {device()}:\n\n{markdown_table(['workers', 'images/s'], rows)}\n\n"
+        f"Training at {options.size} px, width {training.width}, {training.images_per_epoch} images an epoch, from the "
+        f"second of {options.epochs} epochs on, on {device()}:\n\n{markdown_table(['workers', 'images/s'], rows)}\n\n"
         f"Scoring {len(files)} images on the processor, files of {PIXELS} px:\n\n{scoring}\n"
     )
 
@@ -160,17 +157,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     threads = os.environ.get("VAE_PIPELINE_THREADS")
     variable = f"VAE_PIPELINE_THREADS={threads} " if threads else ""
     load = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    numbers = " ".join(str(count) for count in options.images)
-    command = (
-        f"{variable}python -m benchmarks.images --images {numbers} --size {options.size} --epochs {options.epochs}"
-    )
-    sections = [f"`{command} --rounds {options.rounds}` on {machine()}{load}.\n"]
+    stated = {name: getattr(options, name) for name in ("images", "size", "workers", "epochs", "rounds")}
+    stated = {name: value if isinstance(value, list | tuple) else (value,) for name, value in stated.items()}
+    words = [" ".join([f"--{name}", *(str(value) for value in values)]) for name, values in stated.items()]
+    sections = [f"`{variable}python -m benchmarks.images {' '.join(words)}` on {machine()}{load}.\n"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.workers:
             (folder / "speed").mkdir()
-            place = folder / "speed"
-            sections.append(speed(options.size, place, options.workers, options.epochs, options.rounds, told))
+            sections.append(speed(options, folder / "speed", told))
         if options.images:
             table = memory_table(options.size, folder, options.images, told)
             sections.append(f"Memory, with a network of width {SMALL['width']}:\n\n{table}\n")

@@ -1,6 +1,7 @@
 """Fitting on a few drawn pictures that a small network learns within seconds."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -146,6 +147,6 @@ def test_the_rate_rises_for_thirty_steps_and_falls_to_a_fiftieth():
     rates = [schedule(step) for step in range(201)]
     assert rates[0] == pytest.approx(1 / 30, rel=0.01)
     assert np.argmax(rates) == 29
-    assert all(later <= earlier for earlier, later in zip(rates[29:], rates[30:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(rates[29:]))
     assert rates[-1] == pytest.approx(0.02)
     assert schedule(500) == pytest.approx(0.02)
