@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from benchmarks.memory import measured
-from benchmarks.pictures import PIXELS, STEPS, image_entry, image_network, test_files, write_pictures
+from benchmarks.pictures import PIXELS, STEPS, files_to_score, image_entry, image_network, write_pictures
 from benchmarks.report import machine, markdown_table, write_section
 from benchmarks.throughput import PAGE, paired
 from vae_pipeline.records import Dataset, ImageTraining
@@ -127,7 +127,7 @@ def speed(options: argparse.Namespace, folder: Path, told: Callable[[str], None]
     told("scoring")
     image_network(entry, folder / "model.onnx")
     detector, _ = calibrate(entry, "benchmark", folder / "features", folder / "model.onnx")
-    files = list(test_files(folder, images))
+    files = list(files_to_score(folder, images))
     scoring = scoring_table(cast("ImageDetector", detector), images, files, options.rounds)
     training = cast("ImageTraining", entry.training)
     return (

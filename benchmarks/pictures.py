@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vae_pipeline.detector.images import ImageDetector
     from vae_pipeline.features.image_set import ImageSet
 
-__all__ = ["PIXELS", "STEPS", "image_entry", "image_network", "test_files", "write_pictures"]
+__all__ = ["PIXELS", "STEPS", "files_to_score", "image_entry", "image_network", "write_pictures"]
 
 PIXELS = 128
 """On a side of every file."""
@@ -78,7 +78,7 @@ def image_network(entry: Dataset, path: Path) -> None:
     export_onnx(VisionVAE(shape), path)
 
 
-def test_files(folder: Path, images: "ImageSet") -> Iterator[Path]:
+def files_to_score(folder: Path, images: "ImageSet") -> Iterator[Path]:
     """The files of the test part."""
     for index in images.index("test"):
         yield folder / "raw" / "files" / images.names[index]
@@ -143,7 +143,7 @@ def _score(folder: Path) -> None:
     from vae_pipeline.detector.detector import Detector
 
     detector = cast("ImageDetector", Detector.load(folder / "detector"))
-    for _ in detector.score_pictures(test_files(folder, _images(folder))):
+    for _ in detector.score_pictures(files_to_score(folder, _images(folder))):
         pass
 
 

@@ -168,7 +168,7 @@ def _cases(detector: ImageDetector, images: ImageSet, index: np.ndarray, scored:
         image = int(index[place])
         batch, maps, _ = next(detector.observed(images.pixels, np.array([image])))
         mask = images.mask(image)
-        caption = f"{images.names[image]}\n{why}, score {scored.score[place]:.2f}"
+        caption = f"{images.names[image]}: {why}, score {scored.score[place]:.1f}"
         rows.append((batch.images[0], batch.reconstruction[0], maps[0], mask, caption))
     limit = detector.description.map_level
     return image_figures.cases_figure(rows, "Best, worst and closest cases", threshold=limit)
