@@ -208,7 +208,7 @@ class ImageTraining(Optimisation):
         default=0.1, gt=0.0, description="sd of a pixel around its reconstruction, of full scale"
     )
     structure: float = Field(default=1.0, ge=0.0, description="weight of 1 - SSIM in the reconstruction error")
-    epochs: int = Field(default=48, ge=1)
+    epochs: int = Field(default=32, ge=1)
     patience: int = Field(default=20, ge=1, description="epochs without improvement before training stops")
     batch_size: int = Field(default=16, ge=1)
     images_per_epoch: int = Field(default=512, ge=1, description="drawn anew every epoch")
