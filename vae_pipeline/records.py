@@ -208,12 +208,15 @@ class ImageTraining(Optimisation):
         default=0.1, gt=0.0, description="sd of a pixel around its reconstruction, of full scale"
     )
     structure: float = Field(default=1.0, ge=0.0, description="weight of 1 - SSIM in the reconstruction error")
-    epochs: int = Field(default=32, ge=1)
+    epochs: int = Field(default=40, ge=1)
     patience: int = Field(default=20, ge=1, description="epochs without improvement before training stops")
     batch_size: int = Field(default=16, ge=1)
     images_per_epoch: int = Field(default=512, ge=1, description="drawn anew every epoch")
     workers: int | None = Field(
         default=None, ge=0, description="processes that make training examples; none below 4 cores when left out"
+    )
+    averaging: float = Field(
+        default=0.99, ge=0.0, lt=1.0, description="decay of the moving average of the weights, which is kept"
     )
     anomalous_share: float = Field(default=0.7, ge=0.0, le=1.0, description="training images with a synthetic anomaly")
     flip: bool = Field(default=False, description="augmentation: mirrored both ways")

@@ -28,15 +28,14 @@ from vae_pipeline.records import Dataset, ImageCalibration
 __all__ = ["FORMS", "calibrate_images", "chosen_form"]
 
 FORMS: tuple[tuple[str, ...], ...] = (
-    ("residual",),
-    ("structure",),
-    ("head",),
     ("residual", "structure"),
     ("residual", "head"),
     ("structure", "head"),
     ("residual", "structure", "head"),
 )
-"""Forms of the score that every calibration compares."""
+"""Forms of several maps; every calibration compares them with each other and with each map by itself."""
+
+PLACEMENTS = ("pixel", "image")
 
 MARGIN = 0.02
 """By which another form must win: synthetic anomalies are a stand-in for real ones."""
@@ -98,10 +97,12 @@ def calibrate_images(
     whole = MapScorer(NormalMaps.fit(_evidence(session, images.pixels, normal, stated)), stated.smoothing, stated.top)
     halves = _halves(session, images.pixels, normal, stated)
     compared = _observed_with_anomalies(session, images.pixels, normal, stated, dataset.split.seed)
-    placements, figures = _placements(halves, compared, stated)
+    alone = _alone(halves, compared, stated, has_head=session.has_head)
+    best = _best_placed(alone)
+    placements = tuple(best[name].placement or "pixel" if name in best else "pixel" for name in MAPS)
     halves = _with_units(halves, compared, placements)
-    forms = _compare(halves, compared, placements, has_head=session.has_head)
-    form = stated.score or chosen_form(forms)
+    together = _compare(halves, compared, placements, has_head=session.has_head)
+    form = stated.score or chosen_form((*best.values(), *together))
     _require_maps(form, has_head=session.has_head)
     whole = replace(whole, form=form, placements=placements, unit=np.mean([half.unit for half in halves], axis=0))
     parts, highest, latents = _crossed(session, images.pixels, normal, halves, form)
@@ -128,7 +129,7 @@ def calibrate_images(
         {"scores": scores[kept], "latents": latents[kept]},
     )
     return detector, CalibrationReport.of(
-        np.ones(len(normal), dtype=bool), "synthetic anomalies", (*figures, *forms), "images"
+        np.ones(len(normal), dtype=bool), "synthetic anomalies", (*alone, *together), "images"
     )
 
 
@@ -173,20 +174,26 @@ def _with_units(halves: Halves, compared: _Compared, placements: tuple[str, ...]
     return first, second
 
 
-def _placements(
-    halves: Halves, compared: _Compared, stated: ImageCalibration
-) -> tuple[tuple[str, ...], tuple[FormFigure, ...]]:
-    """The better placement of each map by itself, and the figures behind the choice."""
-    if stated.placement:
-        return (stated.placement,) * len(MAPS), ()
+def _alone(halves: Halves, compared: _Compared, stated: ImageCalibration, *, has_head: bool) -> tuple[FormFigure, ...]:
+    """Every map by itself in every placement that is not ruled out."""
     figures = []
-    for placement in ("pixel", "image"):
+    for placement in (stated.placement,) if stated.placement else PLACEMENTS:
         placed = _with_units(halves, compared, (placement,) * len(MAPS))
         parts, scaled = _judged(placed, compared)
         for number, name in enumerate(MAPS):
-            figures.append(_figure((name,), parts[:, number], scaled[:, number], compared, placement))
-    best = [max((entry for entry in figures if entry.form == (name,)), key=lambda entry: entry.both) for name in MAPS]
-    return tuple(entry.placement or "pixel" for entry in best), tuple(figures)
+            if name != "head" or has_head:
+                figures.append(_figure((name,), parts[:, number], scaled[:, number], compared, placement))
+    return tuple(figures)
+
+
+def _best_placed(alone: tuple[FormFigure, ...]) -> dict[str, FormFigure]:
+    """The better placement of each map."""
+    best: dict[str, FormFigure] = {}
+    for entry in alone:
+        (name,) = entry.form
+        if name not in best or entry.both > best[name].both:
+            best[name] = entry
+    return best
 
 
 def _judged(halves: Halves, compared: _Compared) -> tuple[np.ndarray, np.ndarray]:
@@ -240,7 +247,7 @@ def _observed_with_anomalies(
 def _compare(
     halves: Halves, compared: _Compared, placements: tuple[str, ...], *, has_head: bool
 ) -> tuple[FormFigure, ...]:
-    """Every form, each map placed as it is best."""
+    """Every form of several maps, each map placed as it is best."""
     parts, scaled = _judged(halves, compared)
     scorer = halves[0].with_parts(parts[~compared.anomalous])
     figures = []

@@ -31,7 +31,7 @@ def kl_per_dimension(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def image_error(inputs: Tensor, reconstruction: Tensor, *, pixel_noise: float, structure: float) -> Tensor:
-    """Squared error of a Gaussian of deviation ``pixel_noise`` plus 1 - SSIM of the greys, summed over an image, (n,).
+    """Squared error of a Gaussian of deviation ``pixel_noise`` plus 1 - SSIM, summed over an image, (n,).
 
     Args:
         inputs: images in [0, 1], shape (n, 3, height, width).
@@ -46,8 +46,7 @@ def image_error(inputs: Tensor, reconstruction: Tensor, *, pixel_noise: float, s
         return squared
     from pytorch_msssim import ssim
 
-    grey, rebuilt = inputs.mean(1, keepdim=True), reconstruction.mean(1, keepdim=True)
-    similar = ssim(rebuilt, grey, data_range=1.0, size_average=False, win_size=7)
+    similar = ssim(reconstruction, inputs, data_range=1.0, size_average=False, win_size=7)
     return squared + 0.5 * structure * (1.0 - similar) * inputs[0].numel()
 
 

@@ -215,14 +215,15 @@ def test_what_is_stated_is_not_chosen(image_example):
     assert description.placements == ("image",) * 3
     assert (description.top, description.smoothing) == (0.1, 0.0)
     assert description.threshold.method == "percentile"
-    # nothing to choose a placement by: every form once
-    assert [form.form for form in report.forms] == list(image_calibration.FORMS)
+    alone = [(name,) for name in MAPS]
+    assert [form.form for form in report.forms] == [*alone, *image_calibration.FORMS]
+    assert all(set(form.placement.split(", ")) == {"image"} for form in report.forms)
 
 
 def test_without_a_head_the_score_does_without_it(image_example, headless):
     detector, report = recalibrated(image_example, network=headless)
     assert "head" not in detector.description.form
-    assert all("head" not in form.form for form in report.forms if len(form.form) > 1)
+    assert all("head" not in form.form for form in report.forms)
     assert np.isfinite(detector.score_images(image_example.images.pixels).score).all()
     with pytest.raises(CalibrationError, match=r"the network has no head; leave it out, or train with training\.head"):
         recalibrated(image_example, network=headless, score=("residual", "head"))

@@ -5,12 +5,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vae_pipeline.errors import TrainingError
 from vae_pipeline.models.fit import load_network
 from vae_pipeline.models.vision.examples import ImageExamples
 from vae_pipeline.models.vision.fit import fit
-from vae_pipeline.models.vision.module import VisionModule
+from vae_pipeline.models.vision.module import VisionModule, moving_average
 from vae_pipeline.models.vision.network import ImageShape, VisionVAE
 from vae_pipeline.records import ImageTraining
 from vae_pipeline_tests.builders.pictures import picture
@@ -96,6 +99,24 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(pixels, tm
     first, same, other = (weights_of(tmp_path / name) for name in ("first", "same", "other"))
     assert all(np.array_equal(first[name], same[name]) for name in first)
     assert not all(np.array_equal(first[name], other[name]) for name in first)
+
+
+def test_what_steers_and_is_kept_is_the_average_of_the_weights(fitted, pixels, tmp_path):
+    for name, averaging in (("none", 0.0), ("some", SMALL.averaging)):
+        fit(pixels, INDEX, STEERING, SMALL.model_copy(update={"averaging": averaging}), tmp_path / name)
+    kept = weights_of(fitted[0])
+    assert all((value == kept[name]).all() for name, value in weights_of(tmp_path / "some").items())
+    assert any((value != kept[name]).any() for name, value in weights_of(tmp_path / "none").items())
+
+
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=40), st.floats(0.01, 0.999))
+def test_an_average_is_the_sum_of_all_values_weighed_by_what_later_ones_left_of_them(values, decay):
+    step, average = moving_average(decay), torch.tensor(values[0], dtype=torch.float64)
+    for count, value in enumerate(values[1:], start=1):
+        average = step(average, torch.tensor(value, dtype=torch.float64), torch.tensor(count))
+    kept = [min(decay, (1 + count) / (10 + count)) for count in range(len(values))]
+    weights = [np.prod(kept[place + 1 :]) * (1 - kept[place] if place else 1.0) for place in range(len(values))]
+    assert float(average) == pytest.approx(float(np.dot(weights, values)), abs=1e-9)
 
 
 def test_a_warm_start_begins_where_the_earlier_fit_ended(fitted, pixels, tmp_path):
