@@ -205,9 +205,9 @@ class ImageTraining(Optimisation):
     head: bool = Field(default=True, description="a segmentation head on image and reconstruction")
     beta: float = Field(default=1.0, ge=0.0)
     pixel_noise: float = Field(
-        default=0.1, gt=0.0, description="sd of a pixel around its reconstruction, of full scale"
+        default=0.05, gt=0.0, description="sd of a pixel around its reconstruction, of full scale"
     )
-    structure: float = Field(default=1.0, ge=0.0, description="weight of 1 - SSIM in the reconstruction error")
+    structure: float = Field(default=4.0, ge=0.0, description="weight of 1 - SSIM in the reconstruction error")
     epochs: int = Field(default=40, ge=1)
     patience: int = Field(default=20, ge=1, description="epochs without improvement before training stops")
     batch_size: int = Field(default=16, ge=1)
