@@ -22,6 +22,7 @@ from vae_pipeline.detector.session import IMAGE_BATCH, NetworkSession
 from vae_pipeline.errors import CalibrationError
 from vae_pipeline.features.image_anomalies import HELD_OUT, planes, salience, with_anomalies
 from vae_pipeline.features.image_set import ImageSet
+from vae_pipeline.features.stored_images import Pixels
 from vae_pipeline.features.windows import evenly
 from vae_pipeline.records import Dataset, ImageCalibration
 
@@ -152,13 +153,13 @@ def _require_maps(form: tuple[str, ...], *, has_head: bool) -> None:
 
 
 def _evidence(
-    session: NetworkSession, pixels: np.ndarray, index: np.ndarray, stated: ImageCalibration
+    session: NetworkSession, pixels: Pixels, index: np.ndarray, stated: ImageCalibration
 ) -> Iterator[np.ndarray]:
     for batch in session.image_batches(pixels, index):
         yield evidence(batch, stated.smoothing)
 
 
-def _halves(session: NetworkSession, pixels: np.ndarray, normal: np.ndarray, stated: ImageCalibration) -> Halves:
+def _halves(session: NetworkSession, pixels: Pixels, normal: np.ndarray, stated: ImageCalibration) -> Halves:
     first, second = (
         MapScorer(NormalMaps.fit(_evidence(session, pixels, normal[number::2], stated)), stated.smoothing, stated.top)
         for number in (0, 1)
@@ -221,7 +222,7 @@ def _figure(
 
 
 def _observed_with_anomalies(
-    session: NetworkSession, pixels: np.ndarray, normal: np.ndarray, stated: ImageCalibration, seed: int
+    session: NetworkSession, pixels: Pixels, normal: np.ndarray, stated: ImageCalibration, seed: int
 ) -> _Compared:
     random = np.random.default_rng(seed)
     # as many of either half, whatever their number: each half's scorer judges the images of the other
@@ -261,7 +262,7 @@ def _compare(
 
 
 def _crossed(
-    session: NetworkSession, pixels: np.ndarray, normal: np.ndarray, halves: Halves, form: tuple[str, ...]
+    session: NetworkSession, pixels: Pixels, normal: np.ndarray, halves: Halves, form: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of normal images, each by the half it is not in: parts (n, 3), the map's highest pixels (n,), latents."""
     parts, highest = np.empty((len(normal), len(MAPS))), np.empty(len(normal))

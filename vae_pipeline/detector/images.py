@@ -13,6 +13,7 @@ from vae_pipeline.detector.detector import Detector, Progress, Scores, named, un
 from vae_pipeline.detector.session import IMAGE_BATCH, NetworkSession
 from vae_pipeline.errors import DetectorError
 from vae_pipeline.features.pictures import decode_picture, resized
+from vae_pipeline.features.stored_images import Pixels
 
 __all__ = ["ImageDetector", "Picture", "ScoredImage", "full_size"]
 
@@ -81,14 +82,12 @@ class ImageDetector(Detector):
         scaled = self.scorer.scaled(evidence(batch, self.scorer.smoothing))
         return self.scorer.map(scaled), self.scorer.combine(self.scorer.parts(scaled))
 
-    def observed(
-        self, pixels: np.ndarray, index: np.ndarray
-    ) -> Iterator[tuple[ImageObservation, np.ndarray, np.ndarray]]:
+    def observed(self, pixels: Pixels, index: np.ndarray) -> Iterator[tuple[ImageObservation, np.ndarray, np.ndarray]]:
         """Observation, maps and scores of the images ``pixels[index]``, batch by batch."""
         for batch in self.session.image_batches(pixels, index):
             yield batch, *self.judge(batch)
 
-    def score_images(self, pixels: np.ndarray, index: np.ndarray | None = None) -> Scores:
+    def score_images(self, pixels: Pixels, index: np.ndarray | None = None) -> Scores:
         """Scores of uint8 images (n, size, size, 3) at the detector's size."""
         chosen = np.arange(len(pixels)) if index is None else index
         values = [scores for _, _, scores in self.observed(pixels, chosen)]

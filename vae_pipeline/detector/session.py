@@ -11,6 +11,7 @@ import numpy as np
 from vae_pipeline.calibration.maps import ImageObservation
 from vae_pipeline.calibration.scorers import Observation
 from vae_pipeline.errors import DetectorError
+from vae_pipeline.features.stored_images import Pixels
 from vae_pipeline.features.windows import Windows
 
 __all__ = ["BATCH", "IMAGE_BATCH", "NetworkSession"]
@@ -62,7 +63,7 @@ class NetworkSession:
         reconstruction, latent, *found = self._session.run(names, {"images": np.ascontiguousarray(images)})
         return ImageObservation(images, reconstruction, latent, found[0] if found else None)
 
-    def image_batches(self, pixels: np.ndarray, index: np.ndarray) -> Iterator[ImageObservation]:
+    def image_batches(self, pixels: Pixels, index: np.ndarray) -> Iterator[ImageObservation]:
         """Observations of the images ``pixels[index]`` in order, ``IMAGE_BATCH`` at a time."""
         for first in range(0, len(index), IMAGE_BATCH):
             yield self.observe_images(pixels[index[first : first + IMAGE_BATCH]])

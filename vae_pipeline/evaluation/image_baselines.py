@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from vae_pipeline.errors import DataError
+from vae_pipeline.features.stored_images import Pixels
 
 __all__ = ["IMAGE_DESCRIPTIONS", "ImageBaseline", "Images", "PatchKnn", "PixelPca", "PixelZ", "run_image_baselines"]
 
@@ -33,14 +34,14 @@ TOP = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Some of the images of an array, which may be memory-mapped; nothing is copied before a batch is asked for.
+    """Some of the images of an array or file; nothing is copied before a batch is asked for.
 
     Attributes:
         pixels: shape (images, height, width, 3), uint8, height and width equal.
         index: which of them, in order, int (n,).
     """
 
-    pixels: np.ndarray
+    pixels: Pixels
     index: np.ndarray
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 from scipy.fft import dstn, idstn
 from scipy.ndimage import binary_closing, gaussian_filter, map_coordinates
 
+from vae_pipeline.features.stored_images import Pixels
 from vae_pipeline.features.windows import evenly
 
 __all__ = ["HELD_OUT", "TRAINED", "Kind", "inject", "planes", "salience", "with_anomalies"]
@@ -38,7 +39,7 @@ _LOOKED_AT = 64
 _TRIES = 4
 
 
-def salience(images: np.ndarray, index: np.ndarray) -> np.ndarray:
+def salience(images: Pixels, index: np.ndarray) -> np.ndarray:
     """Where images have something on them: the chance that an anomaly is put there, shape (height, width), sum 1.
 
     Half of it follows the gradient of some of the images, half is spread evenly.

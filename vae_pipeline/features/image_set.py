@@ -8,6 +8,7 @@ import numpy as np
 
 from vae_pipeline.errors import DataError
 from vae_pipeline.features.pictures import decode_mask
+from vae_pipeline.features.stored_images import Pixels, StoredImages
 from vae_pipeline.records import Part
 
 __all__ = ["ImageSet"]
@@ -19,7 +20,7 @@ class ImageSet:
 
     Attributes:
         folder: where it was opened.
-        pixels: uint8, shape (n_images, size, size, 3), memory-mapped.
+        pixels: uint8, shape (n_images, size, size, 3).
         names: of the images, as in the raw folder.
         part: ``fit``, ``calibrate`` or ``test``, shape (n_images,).
         label: 1 anomalous, 0 normal, -1 unknown, shape (n_images,), int8.
@@ -30,7 +31,7 @@ class ImageSet:
     """
 
     folder: Path
-    pixels: np.ndarray
+    pixels: Pixels
     names: tuple[str, ...]
     part: np.ndarray
     label: np.ndarray
@@ -51,7 +52,7 @@ class ImageSet:
             entries = about["images"]
             return cls(
                 folder=folder,
-                pixels=np.load(folder / "images.npy", mmap_mode="r"),
+                pixels=StoredImages(folder / "images.npy"),
                 names=tuple(entry["name"] for entry in entries),
                 part=np.array([entry["part"] for entry in entries]),
                 label=np.array([entry["label"] for entry in entries], dtype=np.int8),

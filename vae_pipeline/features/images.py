@@ -1,7 +1,7 @@
 """Images to a features folder: decoded one by one and kept at training size."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from vae_pipeline.errors import DataError
 from vae_pipeline.features.pictures import decode_picture, resized
+from vae_pipeline.features.stored_images import store_images
 from vae_pipeline.records import Dataset, Part
 from vae_pipeline.settings import has_gpu
 from vae_pipeline.storage import write_json
@@ -39,29 +40,24 @@ def build_images(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
     size = image_size(dataset)
     entries = _index(raw)
     parts = split_images([entry["label"] for entry in entries], [entry["for_test"] for entry in entries], dataset)
-    pixels = np.lib.format.open_memmap(
-        folder / "images.npy", mode="w+", dtype=np.uint8, shape=(len(entries), size, size, 3)
-    )
-    kept = []
-    for number, (entry, part) in enumerate(zip(entries, parts, strict=True)):
-        picture = decode_picture(raw / entry["file"], entry["unit"], dataset.imaging.max_pixels)
-        pixels[number] = resized(picture, size)
-        mask = None
-        if entry["mask"]:
-            mask = f"masks/{number:06d}{Path(entry['mask']).suffix}"
-            (folder / "masks").mkdir(exist_ok=True)
-            shutil.copyfile(raw / entry["mask"], folder / mask)
-        kept.append(
-            {
-                "name": entry["unit"],
-                "part": part,
-                "label": entry["label"],
-                "defect": entry["defect"],
-                "shape": list(picture.shape[:2]),
-                "mask": mask,
-            }
-        )
-    pixels.flush()
+    kept: list[dict[str, Any]] = []
+
+    def decoded() -> Iterator[np.ndarray]:
+        for entry, part in zip(entries, parts, strict=True):
+            picture = decode_picture(raw / entry["file"], entry["unit"], dataset.imaging.max_pixels)
+            kept.append(
+                {
+                    "name": entry["unit"],
+                    "part": part,
+                    "label": entry["label"],
+                    "defect": entry["defect"],
+                    "shape": list(picture.shape[:2]),
+                    "mask": _keep_mask(raw, entry["mask"], folder, len(kept)),
+                }
+            )
+            yield resized(picture, size)
+
+    store_images(folder / "images.npy", decoded(), len(entries), size)
     write_json(folder / "images.json", {"images": kept, "max_pixels": dataset.imaging.max_pixels})
     return {
         "images": len(entries),
@@ -70,6 +66,16 @@ def build_images(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
         "anomalous_images": sum(entry["label"] == 1 for entry in kept),
         **{f"{part}_images": parts.count(part) for part in ("fit", "calibrate", "test")},
     }
+
+
+def _keep_mask(raw: Path, mask: str | None, folder: Path, number: int) -> str | None:
+    """Where the mask of image ``number`` was copied to, below ``folder``; None where there is none."""
+    if not mask:
+        return None
+    kept = f"masks/{number:06d}{Path(mask).suffix}"
+    (folder / "masks").mkdir(exist_ok=True)
+    shutil.copyfile(raw / mask, folder / kept)
+    return kept
 
 
 def split_images(labels: Sequence[int], for_test: Sequence[bool], dataset: Dataset) -> list[Part]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vae_pipeline.features.image_anomalies import TRAINED, planes, salience, with_anomalies
+from vae_pipeline.features.stored_images import Pixels
 from vae_pipeline.models.vision.augmentation import ImageAugmentation
 from vae_pipeline.records import ImageTraining
 
@@ -34,11 +35,11 @@ class ImageExamples(Dataset[Examples]):
     ``fixed`` examples are not augmented and always have the same anomalies, in every second image: they steer.
     """
 
-    def __init__(self, images: np.ndarray, index: np.ndarray, training: ImageTraining, *, fixed: bool = False) -> None:
+    def __init__(self, images: Pixels, index: np.ndarray, training: ImageTraining, *, fixed: bool = False) -> None:
         """Examples of ``images[index]``.
 
         Args:
-            images: all images, uint8 (n_images, size, size, 3), possibly memory-mapped.
+            images: all images, uint8 (n_images, size, size, 3).
             index: which to use, shape (n,), int64.
             training: augmentation, share of anomalous examples and seed.
             fixed: see the class.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, RandomSampler
 
+from vae_pipeline.features.stored_images import Pixels
 from vae_pipeline.models.fit import EpochReport, FitResult, fit_module, require_samples, seeded, warm_start
 from vae_pipeline.models.vision.examples import ImageExamples
 from vae_pipeline.models.vision.module import Shown, VisionModule
@@ -24,7 +25,7 @@ _FEW_CORES = 4
 
 
 def fit(
-    images: np.ndarray,
+    images: Pixels,
     index: np.ndarray,
     steering: np.ndarray,
     training: ImageTraining,
@@ -38,7 +39,7 @@ def fit(
     """Fit the vision VAE and keep its best epoch in ``folder``.
 
     Args:
-        images: all images, uint8 (n_images, size, size, 3), possibly memory-mapped.
+        images: all images, uint8 (n_images, size, size, 3).
         index: normal images of the fit part, int64 (n,).
         steering: others of the fit part; they steer early stopping.
         training: hyperparameters.
