@@ -150,8 +150,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.epochs < 2:
         parser.error("--epochs: the first epoch is not counted, so give 2 at least")
 
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line has it, read when torch is loaded
-
     def told(text: str) -> None:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()

@@ -11,6 +11,7 @@ from typing import Any, cast, get_args
 
 from pydantic import ValidationError
 
+from vae_pipeline.environment import prepare_environment
 from vae_pipeline.errors import SettingError, VaePipelineError
 from vae_pipeline.records import CALIBRATIONS, TRAININGS, Line, Record
 from vae_pipeline.settings import Settings, load_settings
@@ -23,21 +24,12 @@ _DEMO = {
     "sample_machine_sound": ("timeseries", "generated recordings of a fan, three kinds of fault"),
     "sample_product": ("vision", "generated pictures of a part, four kinds of defect"),
 }
-_ENVIRONMENT = {
-    # threads that wait asleep: awake they cost a tenth less alone, and ten times more beside any other busy process
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "DO_NOT_TRACK": "1",
-    "GX_ANALYTICS_ENABLED": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MPLBACKEND": "Agg",
-    "PYTHONWARNINGS": "ignore",
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; gives the exit status: 0 well, 1 an error told in one sentence, 2 wrong usage."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    prepare_environment()
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
     if not sys.warnoptions:  # the variable reaches only processes that begin later
         warnings.simplefilter("ignore")
     options = _parser().parse_args(arguments)

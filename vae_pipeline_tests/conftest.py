@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 from vae_pipeline.catalog import catalog
+from vae_pipeline.environment import prepare_environment
 from vae_pipeline.settings import load_settings
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -22,8 +23,7 @@ QUIET = {
     "MPLBACKEND": "Agg",
 }
 
-# read once, when torch is first imported; the command line sets it too
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+prepare_environment()
 
 # read before the fixtures below take the variable away
 _MIRROR = Path(os.environ.get("VAE_PIPELINE_DATA_MIRROR") or PROJECT.parent / "shared" / "data")
