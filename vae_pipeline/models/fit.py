@@ -139,8 +139,8 @@ def fit_module(
     network, optimisation = module.network, module.optimisation
     began = time.perf_counter()
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
-        # with the weights alone Lightning leaves out what a callback adds: an average of the weights
-        checkpoint = ModelCheckpoint(scratch, monitor="validation_loss", save_weights_only=False)
+        # whole checkpoints: into those of weights alone Lightning does not put what a callback adds, their average
+        checkpoint = ModelCheckpoint(scratch, monitor="validation_loss")
         stopping = EarlyStopping("validation_loss", patience=optimisation.patience)
         bar = [TQDMProgressBar(refresh_rate=10)] if progress else []
         trainer = pl.Trainer(
