@@ -3,7 +3,6 @@
 ``python -m benchmarks.pictures STEP FOLDER`` prints the peaks of one step as `benchmarks.memory` does.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -160,5 +159,4 @@ STEPS: dict[str, Callable[[Path], object]] = {
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     sys.exit(run_step(STEPS, sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from vae_pipeline.defs.all_lines import all_lines
 from vae_pipeline.environment import prepare_environment
 
 __all__ = ["defs"]
@@ -11,6 +12,4 @@ __all__ = ["defs"]
 def defs() -> dg.Definitions:
     """Assets, jobs, schedules and resources of all lines."""
     prepare_environment()
-    from vae_pipeline.defs.all_lines import all_lines
-
     return all_lines()

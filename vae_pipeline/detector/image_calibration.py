@@ -100,7 +100,7 @@ def calibrate_images(
     compared = _observed_with_anomalies(session, images.pixels, normal, stated, dataset.split.seed)
     alone = _alone(halves, compared, stated, has_head=session.has_head)
     best = _best_placed(alone)
-    placements = tuple(best[name].placement or "pixel" if name in best else "pixel" for name in MAPS)
+    placements = tuple(str(best[name].placement) if name in best else "pixel" for name in MAPS)
     halves = _with_units(halves, compared, placements)
     together = _compare(halves, compared, placements, has_head=session.has_head)
     form = stated.score or chosen_form((*best.values(), *together))

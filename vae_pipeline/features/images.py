@@ -1,7 +1,7 @@
 """Images to a features folder: decoded one by one and kept at training size."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from vae_pipeline.errors import DataError
 from vae_pipeline.features.pictures import decode_picture, resized
-from vae_pipeline.features.stored_images import store_images
+from vae_pipeline.features.stored_images import storing
 from vae_pipeline.records import Dataset, Part
 from vae_pipeline.settings import has_gpu
 from vae_pipeline.storage import write_json
@@ -40,11 +40,11 @@ def build_images(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
     size = image_size(dataset)
     entries = _index(raw)
     parts = split_images([entry["label"] for entry in entries], [entry["for_test"] for entry in entries], dataset)
-    kept: list[dict[str, Any]] = []
-
-    def decoded() -> Iterator[np.ndarray]:
-        for entry, part in zip(entries, parts, strict=True):
+    kept = []
+    with storing(folder / "images.npy", len(entries), size) as store:
+        for number, (entry, part) in enumerate(zip(entries, parts, strict=True)):
             picture = decode_picture(raw / entry["file"], entry["unit"], dataset.imaging.max_pixels)
+            store(resized(picture, size))
             kept.append(
                 {
                     "name": entry["unit"],
@@ -52,12 +52,9 @@ def build_images(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
                     "label": entry["label"],
                     "defect": entry["defect"],
                     "shape": list(picture.shape[:2]),
-                    "mask": _keep_mask(raw, entry["mask"], folder, len(kept)),
+                    "mask": _keep_mask(raw, entry["mask"], folder, number),
                 }
             )
-            yield resized(picture, size)
-
-    store_images(folder / "images.npy", decoded(), len(entries), size)
     write_json(folder / "images.json", {"images": kept, "max_pixels": dataset.imaging.max_pixels})
     return {
         "images": len(entries),

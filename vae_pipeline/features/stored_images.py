@@ -1,12 +1,13 @@
 """Images kept at training size in one file, and read from it as they are asked for."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Pixels", "StoredImages", "store_images"]
+__all__ = ["Pixels", "StoredImages", "storing"]
 
 
 class StoredImages:
@@ -44,10 +45,10 @@ Pixels = np.ndarray | StoredImages
 """Images, uint8 (n_images, size, size, 3), in memory or in a file."""
 
 
-def store_images(path: Path, images: Iterable[np.ndarray], count: int, size: int) -> None:
-    """Write ``count`` images, uint8 (size, size, 3), one by one into an ``.npy`` file."""
+@contextmanager
+def storing(path: Path, count: int, size: int) -> Iterator[Callable[[np.ndarray], object]]:
+    """What puts ``count`` images, uint8 (size, size, 3), into an ``.npy`` file, called with one after the other."""
     with path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
         np.lib.format.write_array_header_1_0(file, header)
-        for image in images:
-            file.write(np.ascontiguousarray(image, dtype=np.uint8).data)
+        yield lambda image: file.write(np.ascontiguousarray(image, dtype=np.uint8).data)

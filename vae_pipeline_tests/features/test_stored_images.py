@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_pipeline.features.stored_images import StoredImages, store_images
+from vae_pipeline.features.stored_images import StoredImages, storing
+
+
+def store_images(path, images, count, size):
+    with storing(path, count, size) as store:
+        for image in images:
+            store(image)
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,8 @@ class VisionModule(VaeModule):
 def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """The step of an exponential moving average: the average so far, the new value and the count so far to the next.
 
-    The first steps decay faster, (1 + n) / (10 + n), so that a short training does not keep what it began with.
+    The first steps decay faster, (1 + n) / (10 + n), so that a short training does not keep what it began with,
+    as TensorFlow's ExponentialMovingAverage does with ``num_updates``.
     """
 
     def step(average: Tensor, value: Tensor, count: Tensor) -> Tensor:
