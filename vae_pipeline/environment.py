@@ -5,7 +5,7 @@ import os
 __all__ = ["prepare_environment"]
 
 _DEFAULTS = {
-    # threads that wait asleep: awake they cost a tenth less alone, and ten times more beside any other busy process
+    # threads that wait asleep: awake they stand in the way of any other busy process
     "OMP_WAIT_POLICY": "PASSIVE",
     "DO_NOT_TRACK": "1",
     "GX_ANALYTICS_ENABLED": "false",
