@@ -15,7 +15,7 @@ Work = Callable[[Path], dict[str, Any]]
 STAGE_CODE_VERSIONS: dict[str, str] = {
     "raw": "1",
     "validated": "1",
-    "features": "1",
+    "features": "2",
     "trained": "2",
     "calibrated": "4",
     "evaluated": "3",

@@ -139,7 +139,7 @@ class Imaging(Record):
     """How images are brought to one form.
 
     ``pose`` says how objects lie: ``aligned`` in the same place and turn in every image, ``free`` turned or shifted at
-    will, ``texture`` a surface without any place of its own.
+    will, so that they are brought to one place and turn first, ``texture`` a surface without any place of its own.
     """
 
     size: int | None = Field(
@@ -220,7 +220,13 @@ class ImageTraining(Optimisation):
     )
     anomalous_share: float = Field(default=0.7, ge=0.0, le=1.0, description="training images with a synthetic anomaly")
     flip: bool = Field(default=False, description="augmentation: mirrored both ways")
-    rotation: float = Field(default=2.0, ge=0.0, le=180.0, description="augmentation: turned up to so many degrees")
+    rotation: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=180.0,
+        description="augmentation: turned up to so many degrees; 2 when left out, 180 where objects lie anyhow and "
+        "could not be brought to one turn",
+    )
     shift: float = Field(default=0.01, ge=0.0, lt=0.5, description="augmentation: moved up to this share of the side")
     jitter: float = Field(default=0.05, ge=0.0, lt=1.0, description="augmentation: brightness, contrast, saturation")
     blur: float = Field(default=0.1, ge=0.0, le=1.0, description="augmentation: share of images blurred a little")
@@ -284,7 +290,7 @@ CALIBRATIONS: dict[str, type[Calibration | ImageCalibration]] = {"timeseries": C
 
 POSE_TRAINING: dict[Pose, dict[str, Any]] = {
     "aligned": {},
-    "free": {"rotation": 180.0, "shift": 0.02},
+    "free": {},
     "texture": {"flip": True, "shift": 0.0},
 }
 """Augmentation that an object's pose asks for, where the catalogue does not state it."""

@@ -201,9 +201,9 @@ def test_a_pose_asks_for_its_augmentation_and_what_is_stated_wins(tmp_path: Path
     training = {name: entry.training for name, entry in found.items()}
     assert all(isinstance(entry, ImageTraining) for entry in training.values())
     assert training["aligned"] == ImageTraining()
-    assert training["free"] == ImageTraining(rotation=180.0, shift=0.02)
+    assert training["free"] == ImageTraining()
     assert training["texture"] == ImageTraining(flip=True, shift=0.0)
-    assert training["stated"] == ImageTraining(rotation=5.0, shift=0.02)
+    assert training["stated"] == ImageTraining(rotation=5.0)
 
 
 def test_the_line_says_what_training_and_calibration_state() -> None:

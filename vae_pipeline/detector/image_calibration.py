@@ -128,6 +128,7 @@ def calibrate_images(
         whole,
         session,
         {"scores": scores[kept], "latents": latents[kept]},
+        images.registration,
     )
     return detector, CalibrationReport.of(
         np.ones(len(normal), dtype=bool), "synthetic anomalies", (*alone, *together), "images"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -13,6 +14,7 @@ from vae_pipeline.detector.detector import Detector, Progress, Scores, named, un
 from vae_pipeline.detector.session import IMAGE_BATCH, NetworkSession
 from vae_pipeline.errors import DetectorError
 from vae_pipeline.features.pictures import decode_picture, resized
+from vae_pipeline.features.registration import Placement, Registration, restored, straightened
 from vae_pipeline.features.stored_images import Pixels
 
 __all__ = ["ImageDetector", "Picture", "ScoredImage", "full_size"]
@@ -38,6 +40,15 @@ class ScoredImage:
     map: np.ndarray
 
 
+class _Waiting(NamedTuple):
+    """An image to be scored, and what its map needs to lie on it as it came."""
+
+    name: str
+    image: np.ndarray
+    placement: Placement | None
+    shape: tuple[int, int]
+
+
 def full_size(score_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """A map at another size, (height, width), bilinear, float32."""
     resampling = Image.Resampling.BILINEAR
@@ -55,9 +66,11 @@ class ImageDetector(Detector):
         scorer: MapScorer,
         session: NetworkSession,
         reference: Mapping[str, np.ndarray],
+        registration: Registration | None = None,
     ) -> None:
         super().__init__(description, session, reference)
         self.scorer = scorer
+        self.registration = registration
 
     @classmethod
     def assembled(
@@ -71,11 +84,22 @@ class ImageDetector(Detector):
             smoothing=description.smoothing,
             top=description.top,
         )
-        return cls(description, scorer, session, under("reference.", arrays))
+        registered = under("registration.", arrays)
+        registration = Registration.from_arrays(registered) if registered else None
+        return cls(description, scorer, session, under("reference.", arrays), registration)
 
     def fitted_arrays(self) -> dict[str, np.ndarray]:
-        """The score's statistics."""
-        return named("scorer.", self.scorer.to_arrays())
+        """The score's statistics, and how objects are brought to one turn where they are."""
+        registered = self.registration.to_arrays() if self.registration else {}
+        return {**named("scorer.", self.scorer.to_arrays()), **named("registration.", registered)}
+
+    def ready(self, image: np.ndarray) -> tuple[np.ndarray, Placement | None]:
+        """An image, uint8 (height, width, 3), as the network sees it, (size, size, 3), and how its object lay."""
+        small = resized(image, self.description.size)
+        if self.registration is None:
+            return small, None
+        placement = self.registration.placement(small)
+        return straightened(small, placement), placement
 
     def judge(self, batch: ImageObservation) -> tuple[np.ndarray, np.ndarray]:
         """How anomalous each pixel is, (n, size, size), float32, and the scores, (n,), of a batch."""
@@ -88,7 +112,7 @@ class ImageDetector(Detector):
             yield batch, *self.judge(batch)
 
     def score_images(self, pixels: Pixels, index: np.ndarray | None = None) -> Scores:
-        """Scores of uint8 images (n, size, size, 3) at the detector's size."""
+        """Scores of uint8 images (n, size, size, 3) as `ready` gives them."""
         chosen = np.arange(len(pixels)) if index is None else index
         values = [scores for _, _, scores in self.observed(pixels, chosen)]
         return self.scores(np.concatenate(values) if values else np.zeros(0))
@@ -102,9 +126,8 @@ class ImageDetector(Detector):
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             msg = f"images are {images.dtype} {images.shape}; {self.description.name} reads uint8 (n, height, width, 3)"
             raise DetectorError(msg)
-        size = self.description.size
         batches = (images[first : first + IMAGE_BATCH] for first in range(0, len(images), IMAGE_BATCH))
-        scores = [self.score_images(np.stack([resized(image, size) for image in batch])).score for batch in batches]
+        scores = [self.score_images(np.stack([self.ready(image)[0] for image in batch])).score for batch in batches]
         return self.scores(np.concatenate(scores) if scores else np.zeros(0))
 
     def score_pictures(self, pictures: Iterable[Picture], progress: Progress | None = None) -> Iterator[ScoredImage]:
@@ -113,23 +136,22 @@ class ImageDetector(Detector):
         Raises:
             DataError: a file is no image that can be used; the message names it.
         """
-        waiting: list[tuple[str, np.ndarray, tuple[int, int]]] = []
+        waiting: list[_Waiting] = []
         for picture in pictures:
             name, source = (str(picture), picture) if isinstance(picture, Path) else picture
             decoded = decode_picture(source, name, self.description.imaging.max_pixels)
-            waiting.append((name, resized(decoded, self.description.size), (decoded.shape[0], decoded.shape[1])))
+            waiting.append(_Waiting(name, *self.ready(decoded), (decoded.shape[0], decoded.shape[1])))
             if len(waiting) == IMAGE_BATCH:
                 yield from self._scored(waiting, progress)
                 waiting = []
         if waiting:
             yield from self._scored(waiting, progress)
 
-    def _scored(
-        self, waiting: list[tuple[str, np.ndarray, tuple[int, int]]], progress: Progress | None
-    ) -> Iterator[ScoredImage]:
-        maps, scores = self.judge(self.session.observe_images(np.stack([image for _, image, _ in waiting])))
+    def _scored(self, waiting: list["_Waiting"], progress: Progress | None) -> Iterator[ScoredImage]:
+        maps, scores = self.judge(self.session.observe_images(np.stack([each.image for each in waiting])))
         alarms = self.decide(scores)
-        for (name, _, shape), score_map, score, alarm in zip(waiting, maps, scores, alarms, strict=True):
-            yield ScoredImage(name, float(score), bool(alarm), full_size(score_map, shape))
+        for each, score_map, score, alarm in zip(waiting, maps, scores, alarms, strict=True):
+            lying = score_map if each.placement is None else restored(score_map, each.placement)
+            yield ScoredImage(each.name, float(score), bool(alarm), full_size(lying, each.shape))
         if progress:
             progress(len(waiting))

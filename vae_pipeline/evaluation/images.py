@@ -112,10 +112,11 @@ def _counted(images: ImageSet, index: np.ndarray, maps: np.ndarray) -> PixelScor
 def _add(pixels: PixelScores, images: ImageSet, place: int, score_map: np.ndarray, mask: np.ndarray | None) -> None:
     """Count an image's pixels at its own size; one of unknown label, or a defect without a mask, is left out."""
     defect = "" if images.label[place] == 0 else images.defects[place] or "unknown"
+    lying = images.lying(place, score_map)
     if mask is None:
-        pixels.add(score_map, None, defect=defect or "unknown")
+        pixels.add(lying, None, defect=defect or "unknown")
     else:
-        pixels.add(full_size(score_map, (mask.shape[0], mask.shape[1])), mask, defect=defect)
+        pixels.add(full_size(lying, (mask.shape[0], mask.shape[1])), mask, defect=defect)
 
 
 def _where(pixels: PixelScores) -> dict[str, float]:
@@ -167,7 +168,7 @@ def _cases(detector: ImageDetector, images: ImageSet, index: np.ndarray, scored:
     for place, why in chosen:
         image = int(index[place])
         batch, maps, _ = next(detector.observed(images.pixels, np.array([image])))
-        mask = images.mask(image)
+        mask = images.stored_mask(image)
         caption = f"{images.names[image]}: {why}, score {scored.score[place]:.1f}"
         rows.append((batch.images[0], batch.reconstruction[0], maps[0], mask, caption))
     limit = detector.description.map_level

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from vae_pipeline.errors import DataError
 from vae_pipeline.features.pictures import decode_picture, resized
-from vae_pipeline.features.stored_images import storing
+from vae_pipeline.features.registration import Registration, straightened
+from vae_pipeline.features.stored_images import StoredImages, storing
 from vae_pipeline.records import Dataset, Part
 from vae_pipeline.settings import has_gpu
 from vae_pipeline.storage import write_json
@@ -32,7 +33,8 @@ def image_size(dataset: Dataset) -> int:
 def build_images(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
     """Write ``images.npy``, ``images.json`` and ``masks/`` into ``folder`` and give facts about them.
 
-    One image is in memory at a time.
+    Objects that lie anyhow (``imaging.pose: free``) are brought to one place and turn where that makes the images more
+    alike, and ``registration.npz`` says how. One image is in memory at a time.
 
     Raises:
         DataError: an image cannot be used, or there are too few; the message names the file or the setting.
@@ -55,14 +57,36 @@ def build_images(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
                     "mask": _keep_mask(raw, entry["mask"], folder, number),
                 }
             )
-    write_json(folder / "images.json", {"images": kept, "max_pixels": dataset.imaging.max_pixels})
+    registered = _registered(folder, kept) if dataset.imaging.pose == "free" else {}
+    about = {"max_pixels": dataset.imaging.max_pixels, "registered": registered.get("registered", False)}
+    write_json(folder / "images.json", {"images": kept, **about})
     return {
         "images": len(entries),
         "size": size,
         "masks": sum(entry["mask"] is not None for entry in kept),
         "anomalous_images": sum(entry["label"] == 1 for entry in kept),
         **{f"{part}_images": parts.count(part) for part in ("fit", "calibrate", "test")},
+        **registered,
     }
+
+
+def _registered(folder: Path, kept: list[dict[str, Any]]) -> dict[str, Any]:
+    """Straighten the stored images and note in ``kept`` how each lay; facts about it."""
+    stored = StoredImages(folder / "images.npy")
+    fit = np.array([number for number, entry in enumerate(kept) if entry["part"] == "fit"])
+    registration = Registration.learnt(stored, fit)
+    facts = {"registered": registration.useful, "removed_by_registration": round(registration.removed, 3)}
+    if not registration.useful:
+        return facts
+    with storing(folder / "straightened.npy", len(kept), stored.shape[1]) as store:
+        for number, entry in enumerate(kept):
+            image = stored[number]
+            placement = registration.placement(image)
+            store(straightened(image, placement))
+            entry["placement"] = placement
+    (folder / "straightened.npy").replace(folder / "images.npy")
+    np.savez(folder / "registration.npz", **registration.to_arrays())  # type: ignore[arg-type]
+    return facts
 
 
 def _keep_mask(raw: Path, mask: str | None, folder: Path, number: int) -> str | None:

@@ -55,7 +55,8 @@ def train(
     """
     told = told or Told()
     if dataset.medium == "image":
-        return _train_images(ImageSet.open(features), cast("ImageTraining", dataset.training), folder, told, start)
+        images = ImageSet.open(features)
+        return _train_images(images, _every_turn(dataset, images), folder, told, start)
     training = cast("Training", dataset.training)
     fitted = _train_windows(FeatureSet.open(features), training, folder, told, start)
     folds = list(fold_networks(features, folder))
@@ -80,6 +81,13 @@ def _train_windows(features: FeatureSet, training: Training, folder: Path, told:
     )
     export_onnx(load_network(folder, TimeSeriesVAE), folder / "model.onnx")
     return fitted
+
+
+def _every_turn(dataset: Dataset, images: ImageSet) -> ImageTraining:
+    """The training parameters; the network is to see every turn of objects that could not be brought to one."""
+    training = cast("ImageTraining", dataset.training)
+    turned = dataset.imaging.pose == "free" and images.registration is None
+    return training.model_copy(update={"rotation": 180.0}) if turned and training.rotation is None else training
 
 
 def _train_images(images: ImageSet, training: ImageTraining, folder: Path, told: Told, start: Path | None) -> FitResult:

@@ -18,22 +18,24 @@ def write_pictures(
     size: int = 48,
     seed: int = 0,
     masks: bool = True,
+    turned: bool = False,
 ) -> Path:
     """Write ``train/good``, ``test/good``, ``test/<defect>`` and, with ``masks``, ``ground_truth/<defect>``.
 
     An image is a bright disc with a dark bore on a grey table, noise of its own, and in defect images a black square
     somewhere on it. ``defects`` gives the number of images of each kind, ``{"hole": 2, "stain": 2}`` when left out;
-    without ``good`` or ``defects`` there is no such folder.
+    without ``good`` or ``defects`` there is no such folder. ``turned`` parts lie anyhow, see `turned_picture`.
     """
     rng = np.random.default_rng(seed)
     defects = {"hole": 2, "stain": 2} if defects is None else defects
+    photographed = turned_picture if turned else picture
     for number in range(train):
-        save(folder / f"train/good/{number:03d}.png", picture(rng, size)[0])
+        save(folder / f"train/good/{number:03d}.png", photographed(rng, size)[0])
     for number in range(good):
-        save(folder / f"test/good/{number:03d}.png", picture(rng, size)[0])
+        save(folder / f"test/good/{number:03d}.png", photographed(rng, size)[0])
     for defect, count in defects.items():
         for number in range(count):
-            pixels, mask = picture(rng, size, defective=True)
+            pixels, mask = photographed(rng, size, defective=True)
             save(folder / f"test/{defect}/{number:03d}.png", pixels)
             if masks:
                 save(folder / f"ground_truth/{defect}/{number:03d}_mask.png", mask.astype(np.uint8) * 255)
@@ -47,6 +49,39 @@ def picture(rng: np.random.Generator, size: int = 48, *, defective: bool = False
     level = 90.0 + 90.0 * (radius < 0.4) - 120.0 * (radius < 0.12)
     pixels = level[:, :, None] * np.array([1.0, 0.95, 0.9]) * rng.normal(1.0, 0.03)
     pixels += rng.normal(0.0, 6.0, (size, size, 3))
+    return _finished(rng, pixels, defective=defective)
+
+
+def turned_picture(
+    rng: np.random.Generator,
+    size: int = 48,
+    *,
+    defective: bool = False,
+    turn: float | None = None,
+    shift: tuple[float, float] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """A picture and its mask of a disc with six holes and a red lug at one of them, lying anyhow.
+
+    ``turn`` in degrees and ``shift`` (down, right) in shares of the side, at most 0.05, are drawn when left out.
+    """
+    turn = rng.uniform(0.0, 360.0) if turn is None else turn
+    down, right = rng.uniform(-0.05, 0.05, 2) if shift is None else shift
+    place = (np.arange(size) + 0.5) / size - 0.5
+    across = place[None, :] - right + 1j * (place[:, None] - down)
+    across = across * np.exp(1j * np.deg2rad(turn))
+    holes = np.min([np.abs(across - 0.2 * np.exp(1j * np.pi * number / 3)) for number in range(6)], axis=0) < 0.05
+    lug = (np.abs(across.real - 0.33) < 0.07) & (np.abs(across.imag) < 0.08)
+    pixels = np.full((size, size, 3), 90.0)
+    pixels[np.abs(across) < 0.3] = 170.0
+    pixels[holes] = 40.0
+    pixels[lug] = (180.0, 60.0, 50.0)
+    pixels *= rng.normal(1.0, 0.03)
+    pixels += rng.normal(0.0, 4.0, pixels.shape)
+    return _finished(rng, pixels, defective=defective)
+
+
+def _finished(rng: np.random.Generator, pixels: np.ndarray, *, defective: bool) -> tuple[np.ndarray, np.ndarray]:
+    size = len(pixels)
     mask = np.zeros((size, size), dtype=bool)
     if defective:
         side = max(3, size // 8)

@@ -35,9 +35,10 @@ class ImageExample:
         return [next((self.raw / "files").glob(f"{name.rsplit('.', 1)[0]}*")) for name in self.images.names]
 
 
-def made_images(folder: Path, network: Path | None = None, **fields) -> ImageExample:
+def made_images(folder: Path, network: Path | None = None, *, turned: bool = False, **fields) -> ImageExample:
     """Pictures, features and detector below ``folder``; ``fields`` are the dataset's."""
-    pictures = write_pictures(folder / "pictures", train=16, good=4, defects={"hole": 3, "stain": 2}, size=40)
+    defects = {"hole": 3, "stain": 2}
+    pictures = write_pictures(folder / "pictures", train=16, good=4, defects=defects, size=40, turned=turned)
     dataset = picture_dataset(folder=str(pictures), **{"split": {"calibrate": 0.5}, **fields})
     raw = folder / "raw"
     load(dataset, Settings(home=folder / "home"), raw)

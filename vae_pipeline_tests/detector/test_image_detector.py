@@ -286,3 +286,25 @@ def test_finding_the_image_alone_is_half_of_finding():
 def test_the_same_pictures_elsewhere_give_the_same_detector(image_example, tmp_path):
     again = made_images(tmp_path, image_example.network)
     assert_alike(again.detector, image_example.detector)
+
+
+@pytest.fixture(scope="module")
+def turned_example(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("turned")
+    return made_images(folder, turned=True, imaging={"size": 32, "pose": "free"})
+
+
+def test_files_of_turned_objects_get_the_scores_of_the_straightened_pixels(turned_example, tmp_path):
+    turned_example.detector.save(tmp_path / "detector")
+    for detector in (turned_example.detector, Detector.load(tmp_path / "detector")):
+        cached = detector.score_images(turned_example.images.pixels)
+        scored = list(detector.score_pictures(turned_example.files()))
+        np.testing.assert_allclose([image.score for image in scored], cached.score, rtol=0, atol=1e-9)
+
+
+def test_the_map_of_a_turned_object_lies_on_the_picture_as_it_came(turned_example):
+    detector, images = turned_example.detector, turned_example.images
+    [(_, maps, _)] = list(detector.observed(images.pixels, np.arange(1)))
+    [scored] = detector.score_pictures(turned_example.files()[:1])
+    np.testing.assert_allclose(scored.map, full_size(images.lying(0, maps[0]), scored.map.shape), atol=1e-4)
+    assert not np.allclose(scored.map, full_size(maps[0], scored.map.shape), atol=1e-2)

@@ -88,6 +88,8 @@ def test_facts_count_what_is_there(built):
     _, _, kept, facts = built
     counted = {f"{part}_images": len(kept.index(part)) for part in ("fit", "calibrate", "test")}
     assert facts == {"images": 16, "size": 32, "masks": 3, "anomalous_images": 3, **counted}
+    assert kept.registration is None
+    assert set(kept.placements) == {None}
     assert counted == {"fit_images": 6, "calibrate_images": 4, "test_images": 6}
 
 
@@ -127,7 +129,7 @@ def test_a_raw_folder_without_an_index_is_named(tmp_path):
         build(picture_dataset(), tmp_path, tmp_path)
 
 
-@pytest.mark.parametrize("harm", ["no pixels", "no list", "no part", "no image"])
+@pytest.mark.parametrize("harm", ["no pixels", "no list", "no part", "no image", "no registration"])
 def test_a_spoilt_features_folder_is_named(built, tmp_path, harm):
     shutil.copytree(built[2].folder, tmp_path / "features")
     file = tmp_path / "features/images.json"
@@ -139,8 +141,57 @@ def test_a_spoilt_features_folder_is_named(built, tmp_path, harm):
         about = json.loads(file.read_text())
         del about["images"][0]["part"]
         file.write_text(json.dumps(about))
+    elif harm == "no registration":
+        about = json.loads(file.read_text())
+        file.write_text(json.dumps({**about, "registered": True}))
     else:
         (tmp_path / "features/images.npy").write_bytes(b"")
     with pytest.raises(DataError, match="no usable features folder of images") as told:
         ImageSet.open(tmp_path / "features")
     assert "\n" not in str(told.value)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("straight")
+    pictures = write_pictures(folder / "pictures", train=12, good=2, defects={"hole": 4}, size=64, turned=True)
+    dataset = picture_dataset(folder=str(pictures), imaging={"size": 64, "pose": "free"})
+    load(dataset, Settings(home=folder / "home"), folder / "raw")
+    (folder / "features").mkdir()
+    facts = build(dataset, folder / "raw", folder / "features")
+    return dataset, folder / "raw", ImageSet.open(folder / "features"), facts
+
+
+def test_objects_that_lie_anyhow_are_stored_at_one_turn(straight):
+    dataset, raw, kept, facts = straight
+    assert facts["registered"]
+    assert facts["removed_by_registration"] > 0.5
+    normal = np.flatnonzero(kept.label == 0)
+    came = np.stack(
+        [
+            decode_picture(next((raw / "files").glob(f"{kept.names[place][:-4]}*")), "", dataset.imaging.max_pixels)
+            for place in normal
+        ]
+    )
+    assert kept.pixels[normal].var(0).mean() < 0.5 * came.var(0).mean()
+
+
+def test_a_mask_and_a_map_of_it_lie_on_the_stored_and_on_the_raw_image(straight):
+    _, _, kept, _ = straight
+    for place in np.flatnonzero(kept.label == 1):
+        mask, stored = kept.mask(place), kept.stored_mask(place)
+        assert (kept.pixels[place][stored] < 60).mean() > 0.8  # what is marked is the black square
+        back = kept.lying(place, stored.astype(np.float32)) > 0.5
+        assert (back & mask).sum() / (back | mask).sum() > 0.7
+
+
+def test_surfaces_that_are_said_to_lie_anyhow_stay_as_they_are(tmp_path):
+    random = np.random.default_rng(0)
+    for number in range(10):
+        save(tmp_path / f"pictures/{number}.png", random.integers(0, 256, (40, 40, 3)).astype(np.uint8))
+    dataset = picture_dataset(kind="images", folder=str(tmp_path / "pictures"), imaging={"size": 32, "pose": "free"})
+    load(dataset, Settings(home=tmp_path / "home"), tmp_path / "raw")
+    (tmp_path / "features").mkdir()
+    facts = build(dataset, tmp_path / "raw", tmp_path / "features")
+    assert not facts["registered"]
+    assert ImageSet.open(tmp_path / "features").registration is None

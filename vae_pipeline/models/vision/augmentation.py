@@ -9,6 +9,9 @@ from vae_pipeline.records import ImageTraining
 
 __all__ = ["ImageAugmentation"]
 
+LITTLE = 2.0
+"""Degrees that aligned objects are turned up to where nothing else is stated."""
+
 
 class ImageAugmentation:
     """Mirroring, turning, moving, colour jitter and a little blur, each as the training parameters ask."""
@@ -19,11 +22,10 @@ class ImageAugmentation:
         operations: list[Any] = []
         if training.flip:
             operations += [augmentation.RandomHorizontalFlip(p=0.5), augmentation.RandomVerticalFlip(p=0.5)]
-        if training.rotation or training.shift:
+        rotation = LITTLE if training.rotation is None else training.rotation
+        if rotation or training.shift:
             moved = (training.shift, training.shift)
-            operations.append(
-                augmentation.RandomAffine(training.rotation, translate=moved, padding_mode="border", p=1.0)
-            )
+            operations.append(augmentation.RandomAffine(rotation, translate=moved, padding_mode="border", p=1.0))
         if training.jitter:
             strength = training.jitter
             operations.append(augmentation.ColorJiggle(strength, strength, strength, 0.0, p=0.8))
