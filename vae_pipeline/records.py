@@ -16,8 +16,9 @@ Kind = Literal[
     "mvtec",
     "sample_product",
     "images",
+    "pairs",
 ]
-Medium = Literal["table", "sound", "image"]
+Medium = Literal["table", "sound", "image", "pair"]
 MEDIA: dict[Kind, Medium] = {
     "cmapss": "table",
     "sample_turbofan": "table",
@@ -28,8 +29,11 @@ MEDIA: dict[Kind, Medium] = {
     "mvtec": "image",
     "sample_product": "image",
     "images": "image",
+    "pairs": "pair",
 }
+LINE_OF: dict[Medium, Line] = {"table": "timeseries", "sound": "timeseries", "image": "vision", "pair": "multimodal"}
 Pose = Literal["aligned", "free", "texture"]
+Fusion = Literal["product", "mixture", "mean", "concatenation"]
 EncoderName = Literal["cnn", "transformer", "lstm", "mlp"]
 ThresholdMethod = Literal[
     "percentile", "mad", "gaussian", "peaks_over_threshold", "block_maxima", "conformal", "best_f1", "auto"
@@ -149,6 +153,22 @@ class Imaging(Record):
     max_pixels: int = Field(default=50_000_000, gt=0, description="larger images are refused before they are decoded")
 
 
+class Pairs(Record):
+    """Which windows and images belong together.
+
+    With ``key`` a window belongs to the image that is called (without folder and suffix) as its last row's value in
+    that column says. Without it there is no natural pairing: normal windows are drawn to normal images, and test pairs
+    in four groups of one size: both normal, the window anomalous, the image, both.
+    """
+
+    timeseries: str = Field(description="dataset of the line timeseries")
+    vision: str = Field(description="dataset of the line vision")
+    key: str | None = Field(default=None, description="column of the table that names the image: an id or a timestamp")
+    fit: int = Field(default=4096, ge=16, description="pairs drawn to fit on")
+    calibrate: int = Field(default=2000, ge=100, description="normal pairs drawn to calibrate on")
+    group: int = Field(default=400, ge=10, description="test pairs drawn of each group")
+
+
 class Sound(Record):
     """How recordings are brought to log-mel frames."""
 
@@ -232,6 +252,31 @@ class ImageTraining(Optimisation):
     blur: float = Field(default=0.1, ge=0.0, le=1.0, description="augmentation: share of images blurred a little")
 
 
+class FusionTraining(Optimisation):
+    """How the network of pairs is built and fitted, from the networks of the two lines."""
+
+    latent: int | None = Field(  # type: ignore[assignment]
+        default=None, ge=2, description="as many dimensions as both encoders have together when left out"
+    )
+    fusion: Fusion = Field(
+        default="product",
+        description="of the experts: their product with the prior, their mixture, a projection of both "
+        "(concatenation), or the mean of their parameters for comparison",
+    )
+    attention: bool = Field(default=True, description="cross-modal attention between the encoders")
+    missing: float = Field(
+        default=0.4, ge=0.0, lt=1.0, description="share of training pairs of which one modality is left out"
+    )
+    beta: float = Field(default=1.0, ge=0.0, description="factor on the two lines' own beta")
+    epochs: int = Field(default=10, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    pairs_per_epoch: int = Field(default=512, ge=1, description="drawn anew every epoch")
+    learning_rate: float = Field(default=3e-4, gt=0.0)
+    averaging: float = Field(
+        default=0.99, ge=0.0, lt=1.0, description="decay of the moving average of the weights, which is kept"
+    )
+
+
 class Thresholding(Record):
     """How scores become decisions."""
 
@@ -272,6 +317,15 @@ class ImageCalibration(Thresholding):
     top: Share = Field(default=0.005, description="share of a map's pixels, the highest, whose mean counts")
 
 
+class FusionCalibration(Thresholding):
+    """How the scores of window and image become one."""
+
+    form: Literal["sum", "largest"] | None = Field(
+        default=None,
+        description="of the two surprises; chosen on calibration pairs with one anomalous modality when left out",
+    )
+
+
 def _record_of(line: str, records: dict[str, type[Record]], value: Any) -> Any:
     """A field's value as the record of the dataset's line, with the place of an error in its message."""
     if isinstance(value, Record):
@@ -284,8 +338,16 @@ def _record_of(line: str, records: dict[str, type[Record]], value: Any) -> Any:
         raise ValueError(msg) from error
 
 
-TRAININGS: dict[str, type[Training | ImageTraining]] = {"timeseries": Training, "vision": ImageTraining}
-CALIBRATIONS: dict[str, type[Calibration | ImageCalibration]] = {"timeseries": Calibration, "vision": ImageCalibration}
+TRAININGS: dict[str, type[Training | ImageTraining | FusionTraining]] = {
+    "timeseries": Training,
+    "vision": ImageTraining,
+    "multimodal": FusionTraining,
+}
+CALIBRATIONS: dict[str, type[Calibration | ImageCalibration | FusionCalibration]] = {
+    "timeseries": Calibration,
+    "vision": ImageCalibration,
+    "multimodal": FusionCalibration,
+}
 
 
 POSE_TRAINING: dict[Pose, dict[str, Any]] = {
@@ -319,6 +381,7 @@ class Dataset(Record):
     window: Window = Window()
     imaging: Imaging = Imaging()
     sound: Sound = Sound()
+    pairs: Pairs | None = None
     split: Split = Split()
     regimes: int = Field(default=1, ge=1, le=64)
     published: Published | None = None
@@ -326,8 +389,8 @@ class Dataset(Record):
         default={}, description="stated limits of a column; learnt from the training rows where left out"
     )
     generator: dict[str, int] = Field(default={}, description="size and seed of a sample_* dataset")
-    training: Training | ImageTraining = Field(default={}, validate_default=True)  # type: ignore[assignment]
-    calibration: Calibration | ImageCalibration = Field(default={}, validate_default=True)  # type: ignore[assignment]
+    training: Training | ImageTraining | FusionTraining = Field(default={}, validate_default=True)  # type: ignore[assignment]
+    calibration: Calibration | ImageCalibration | FusionCalibration = Field(default={}, validate_default=True)  # type: ignore[assignment]
     base: str = Field(default=".", description="folder of the catalogue file; relative paths start there")
 
     @field_validator("training", mode="before")
@@ -345,8 +408,11 @@ class Dataset(Record):
 
     @model_validator(mode="after")
     def _line_fits_medium(self) -> "Dataset":
-        if (self.medium == "image") != (self.line == "vision"):
+        if LINE_OF[self.medium] != self.line:
             msg = f"line: data of kind {self.kind} do not run on the line {self.line}"
+            raise ValueError(msg)
+        if (self.medium == "pair") != (self.pairs is not None):
+            msg = "pairs: state the two datasets, pairs: {timeseries: …, vision: …}, of kind: pairs and of no other"
             raise ValueError(msg)
         return self
 

@@ -8,7 +8,14 @@ from pydantic import field_validator
 from vae_pipeline.calibration.thresholds import Threshold
 from vae_pipeline.records import Imaging, Line, Medium, Record, Sound
 
-__all__ = ["FORMAT", "DetectorDescription", "ImageDescription", "WindowDescription", "read_description"]
+__all__ = [
+    "FORMAT",
+    "DetectorDescription",
+    "ImageDescription",
+    "PairDescription",
+    "WindowDescription",
+    "read_description",
+]
 
 FORMAT = 1
 """Raised when a detector folder is no longer readable by older code."""
@@ -85,6 +92,21 @@ class ImageDescription(DetectorDescription):
     map_level: float
 
 
+class PairDescription(DetectorDescription):
+    """Schema of a detector of pairs: those of its windows and its images, and how their scores become one.
+
+    ``split`` is the first latent that was the image's when training began; the thresholds of ``windows`` and
+    ``images`` are those of each modality's own score beside a normal partner.
+    """
+
+    MEDIA: ClassVar[tuple[Medium, ...]] = ("pair",)
+
+    medium: Medium = "pair"
+    windows: WindowDescription
+    images: ImageDescription
+    split: int
+
+
 def read_description(text: str) -> DetectorDescription:
     """The description of the right class from the text of ``detector.json``.
 
@@ -92,5 +114,6 @@ def read_description(text: str) -> DetectorDescription:
         ValueError: it is none.
     """
     content = json.loads(text)
-    image = isinstance(content, dict) and content.get("medium") == "image"
-    return (ImageDescription if image else WindowDescription).model_validate_json(text)
+    medium = content.get("medium") if isinstance(content, dict) else None
+    kinds: dict[object, type[DetectorDescription]] = {"image": ImageDescription, "pair": PairDescription}
+    return kinds.get(medium, WindowDescription).model_validate_json(text)

@@ -68,8 +68,9 @@ class Detector(ABC):
             path = folder / "arrays.npz"
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
-            session = NetworkSession(folder / "model.onnx")
-            detector = _class_of(description).assembled(description, session, arrays)
+            kind = _class_of(description)
+            session = kind.session_of(folder / "model.onnx")
+            detector = kind.assembled(description, session, arrays)
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             msg = f"{path}: cannot be used as part of a detector: {error}"
             raise DetectorError(msg) from error
@@ -80,6 +81,11 @@ class Detector(ABC):
             msg = f"{session.path}: is missing"
             raise DetectorError(msg)
         return detector
+
+    @staticmethod
+    def session_of(path: Path) -> NetworkSession:
+        """What runs the network of a detector of this class."""
+        return NetworkSession(path)
 
     @classmethod
     @abstractmethod
@@ -123,8 +129,14 @@ def under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
 
 def _class_of(description: DetectorDescription) -> type[Detector]:
     from vae_pipeline.detector.images import ImageDetector
+    from vae_pipeline.detector.pairs import PairDetector
     from vae_pipeline.detector.sounds import SoundDetector
     from vae_pipeline.detector.windows import WindowDetector
 
-    classes: dict[str, type[Detector]] = {"table": WindowDetector, "sound": SoundDetector, "image": ImageDetector}
+    classes: dict[str, type[Detector]] = {
+        "table": WindowDetector,
+        "sound": SoundDetector,
+        "image": ImageDetector,
+        "pair": PairDetector,
+    }
     return classes[description.medium]

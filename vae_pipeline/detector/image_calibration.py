@@ -72,7 +72,7 @@ Halves = tuple[MapScorer, MapScorer]
 
 
 def calibrate_images(
-    dataset: Dataset, data_version: str, images: ImageSet, network: Path
+    dataset: Dataset, data_version: str, images: ImageSet, network: Path | NetworkSession
 ) -> tuple[ImageDetector, CalibrationReport]:
     """Fit the maps' statistics, choose the form and set the threshold on normal calibration images.
 
@@ -80,12 +80,12 @@ def calibrate_images(
         dataset: its ``calibration`` states form, placement and threshold where they are not to be chosen.
         data_version: version of the data the network was fitted on.
         images: the opened features folder.
-        network: the exported ``model.onnx``.
+        network: the exported ``model.onnx``, or a session that runs it.
 
     Raises:
         CalibrationError: fewer than four normal calibration images, or scores that are not finite.
     """
-    session = NetworkSession(network)
+    session = network if isinstance(network, NetworkSession) else NetworkSession(network)
     stated = cast("ImageCalibration", dataset.calibration)
     calibrate = images.index("calibrate")
     normal = calibrate[images.label[calibrate] != 1]

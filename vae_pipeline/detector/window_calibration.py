@@ -45,7 +45,7 @@ FAULT_SIZE = 3.0
 
 
 def calibrate_windows(
-    dataset: Dataset, data_version: str, features: FeatureSet, network: Path
+    dataset: Dataset, data_version: str, features: FeatureSet, network: Path | NetworkSession
 ) -> tuple[WindowDetector, CalibrationReport]:
     """Fit the score on normal fit windows, standardise and threshold it on calibration windows.
 
@@ -53,12 +53,12 @@ def calibrate_windows(
         dataset: its ``calibration`` says which parts are summed and which threshold is asked for.
         data_version: version of the data the network was fitted on.
         features: the opened features folder.
-        network: the exported ``model.onnx``.
+        network: the exported ``model.onnx``, or a session that runs it.
 
     Raises:
         CalibrationError: too few windows, or scores that are not finite.
     """
-    session = NetworkSession(network)
+    session = network if isinstance(network, NetworkSession) else NetworkSession(network)
     stated = cast("Calibration", dataset.calibration)
     late = min(stated.late or max(1, features.length // 5), features.length)
     scorer = WindowScorer.fit(session.batches(features.windows("fit", healthy_only=True)), late)

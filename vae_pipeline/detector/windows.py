@@ -68,15 +68,21 @@ class WindowDetector(ScaledDetector[WindowScorer]):
             channels = ", ".join(self.description.inputs)
             msg = f"windows have shape {windows.shape}, not (n, {expected[0]}, {expected[1]}) with channels {channels}"
             raise DetectorError(msg)
+        scaled = self.scaled_windows(windows)
+        n, time, sensors = scaled.shape
+        starts = np.arange(n, dtype=np.int64) * time
+        return self.score_scaled(Windows(scaled.reshape(n * time, sensors), starts, time))
+
+    def scaled_windows(self, windows: np.ndarray) -> np.ndarray:
+        """Windows in raw units, shape as `score_windows` takes them, scaled and without gaps, (n, time, sensors)."""
         n, _, time = windows.shape
         raw = windows.astype(np.float64).transpose(0, 2, 1)
         n_sensors = len(self.description.sensors)
-        flat = raw.reshape(n * time, expected[0])
+        flat = raw.reshape(n * time, windows.shape[1])
         scaled = self.scaler.transform(flat[:, :n_sensors], flat[:, n_sensors:])
         if not np.isfinite(scaled).all():
             scaled = np.concatenate([fill_gaps(rows) for rows in scaled.reshape(n, time, n_sensors)])
-        starts = np.arange(n, dtype=np.int64) * time
-        return self.score_scaled(Windows(np.ascontiguousarray(scaled), starts, time))
+        return np.ascontiguousarray(scaled.reshape(n, time, n_sensors))
 
     def score_table(self, columns: Mapping[str, np.ndarray], progress: Progress | None = None) -> TableScores:
         """Scores of a raw table, one for every row that ends a window.

@@ -6,14 +6,17 @@ from typing import cast
 
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.detector.images import ImageDetector
+from vae_pipeline.detector.pairs import PairDetector
 from vae_pipeline.detector.report import CalibrationReport
 from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.evaluation.images import evaluate_images
+from vae_pipeline.evaluation.pairs import evaluate_pairs
 from vae_pipeline.evaluation.result import Evaluation, Told
 from vae_pipeline.evaluation.sounds import evaluate_sounds
 from vae_pipeline.evaluation.windows import evaluate_windows
 from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.features.image_set import ImageSet
+from vae_pipeline.features.pair_set import PairSet
 from vae_pipeline.records import Dataset
 
 __all__ = ["evaluate"]
@@ -42,6 +45,16 @@ def evaluate(
         images = ImageSet.open(features)
         return evaluate_images(
             dataset, cast("ImageDetector", detector), images, report, history=history, folder=folder, told=tell
+        )
+    if dataset.medium == "pair":
+        return evaluate_pairs(
+            dataset,
+            cast("PairDetector", detector),
+            PairSet.open(features),
+            report,
+            history=history,
+            folder=folder,
+            told=tell,
         )
     windows = FeatureSet.open(features)
     return evaluate_windows(

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from vae_pipeline.models.multimodal.network import MultimodalVAE
 from vae_pipeline.models.timeseries.network import TimeSeriesVAE
 from vae_pipeline.models.vision.network import VisionVAE
 
@@ -16,20 +17,25 @@ __all__ = ["export_onnx"]
 
 
 class _Deterministic(nn.Module):
-    def __init__(self, network: TimeSeriesVAE | VisionVAE) -> None:
+    def __init__(self, network: TimeSeriesVAE | VisionVAE | MultimodalVAE) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        return self.network.observe(inputs)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return self.network.observe(*inputs)
 
 
-def export_onnx(network: TimeSeriesVAE | VisionVAE, path: Path) -> None:
+def export_onnx(network: TimeSeriesVAE | VisionVAE | MultimodalVAE, path: Path) -> None:
     """Write what the network observes, with z = mean, as one self-contained file.
 
     Input ``windows`` (n, channels, time) or ``images`` (n, size, size, 3); outputs ``reconstruction``, ``latent`` and,
-    of images with a head, ``segmentation``. The batch dimension is dynamic.
+    of images with a head, ``segmentation``; of pairs those of `MultimodalVAE.observe`. The batch dimension is dynamic.
     """
+    inputs = network.example() if isinstance(network, MultimodalVAE) else (network.example(),)
+    names = network.INPUT if isinstance(network, MultimodalVAE) else (network.INPUT,)
+    counts = ("windows", "images", "pairs", "pairs", "shown") if isinstance(network, MultimodalVAE) else ("n",)
+    dimensions = {count: torch.export.Dim(count, min=1) for count in counts}
+    shapes = tuple({0: dimensions[count]} for count in counts)
     exporter_logger = logging.getLogger("torch.onnx")
     level = exporter_logger.level
     exporter_logger.setLevel(logging.ERROR)
@@ -39,10 +45,10 @@ def export_onnx(network: TimeSeriesVAE | VisionVAE, path: Path) -> None:
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 _Deterministic(network.eval()),
-                (network.example(),),
-                input_names=[network.INPUT],
+                inputs,
+                input_names=list(names),
                 output_names=list(network.OUTPUTS),
-                dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+                dynamic_shapes=(shapes,),
                 dynamo=True,
                 verbose=False,
             )

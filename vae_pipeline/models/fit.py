@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from vae_pipeline.errors import TrainingError
 from vae_pipeline.models.module import VaeModule
+from vae_pipeline.models.multimodal.network import MultimodalVAE
 from vae_pipeline.models.timeseries.network import TimeSeriesVAE
 from vae_pipeline.models.vision.network import VisionVAE
 from vae_pipeline.records import Record
@@ -39,7 +40,7 @@ __all__ = [
 EpochReport = Callable[[int, dict[str, float]], None]
 """Called after every epoch with its number and metrics."""
 
-N = TypeVar("N", TimeSeriesVAE, VisionVAE)
+N = TypeVar("N", TimeSeriesVAE, VisionVAE, MultimodalVAE)
 
 
 class FitResult(Record):

@@ -7,15 +7,18 @@ from typing import cast
 
 from vae_pipeline.features.feature_set import FeatureSet, fold_folders
 from vae_pipeline.features.image_set import ImageSet
+from vae_pipeline.features.pair_set import PairSet
 from vae_pipeline.models.export import export_onnx
 from vae_pipeline.models.fit import EpochReport, FitResult, load_network
 from vae_pipeline.models.holdout import hold_out, hold_out_images
+from vae_pipeline.models.multimodal import fit as pairs_fit
+from vae_pipeline.models.multimodal.network import MultimodalVAE
 from vae_pipeline.models.timeseries import fit as windows_fit
 from vae_pipeline.models.timeseries.network import TimeSeriesVAE
 from vae_pipeline.models.vision import fit as images_fit
 from vae_pipeline.models.vision.fit import Show
 from vae_pipeline.models.vision.network import VisionVAE
-from vae_pipeline.records import Dataset, ImageTraining, Training
+from vae_pipeline.records import Dataset, FusionTraining, ImageTraining, Training
 
 __all__ = ["Told", "fold_networks", "train"]
 
@@ -57,6 +60,8 @@ def train(
     if dataset.medium == "image":
         images = ImageSet.open(features)
         return _train_images(images, _every_turn(dataset, images), folder, told, start)
+    if dataset.medium == "pair":
+        return _train_pairs(PairSet.open(features), cast("FusionTraining", dataset.training), folder, told, start)
     training = cast("Training", dataset.training)
     fitted = _train_windows(FeatureSet.open(features), training, folder, told, start)
     folds = list(fold_networks(features, folder))
@@ -104,4 +109,10 @@ def _train_images(images: ImageSet, training: ImageTraining, folder: Path, told:
         start=start,
     )
     export_onnx(load_network(folder, VisionVAE), folder / "model.onnx")
+    return fitted
+
+
+def _train_pairs(pairs: PairSet, training: FusionTraining, folder: Path, told: Told, start: Path | None) -> FitResult:
+    fitted = pairs_fit.fit(pairs, training, folder, report=told.report, progress=told.progress, start=start)
+    export_onnx(load_network(folder, MultimodalVAE), folder / "model.onnx")
     return fitted

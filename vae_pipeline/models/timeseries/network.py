@@ -63,10 +63,17 @@ class TimeSeriesVAE(nn.Module):
         decoder = DenseDecoder if shape.encoder == "mlp" else ConvolutionDecoder
         self.decoder = decoder(shape.channels, shape.length, shape.hidden, shape.latent)
 
+    def features(self, windows: Tensor) -> Tensor:
+        """What the posterior is read from, shape (n, features)."""
+        return self.encoder(windows)
+
+    def posterior(self, features: Tensor) -> Posterior:
+        """The posterior that features tell."""
+        return Posterior(self.mean(features), self.log_variance(features).clamp(-10.0, 10.0))
+
     def encode(self, windows: Tensor) -> Posterior:
         """The posterior of each window."""
-        features = self.encoder(windows)
-        return Posterior(self.mean(features), self.log_variance(features).clamp(-10.0, 10.0))
+        return self.posterior(self.features(windows))
 
     def decode(self, latent: Tensor) -> Tensor:
         """Windows of latent vectors, shape (n, channels, time)."""

@@ -1,26 +1,22 @@
 """Training of the vision VAE: a denoiser of synthetic anomalies, with a head that finds them."""
 
-import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor
 
+from vae_pipeline.models.course import averaged_weights, warmed_cosine
 from vae_pipeline.models.losses import image_error, kl_per_dimension, segmentation_loss
 from vae_pipeline.models.module import Terms, VaeModule
 from vae_pipeline.models.vision.examples import Examples
 from vae_pipeline.models.vision.network import VisionVAE
 from vae_pipeline.records import ImageTraining
 
-__all__ = ["Shown", "VisionModule", "moving_average"]
+__all__ = ["Shown", "VisionModule"]
 
 _SHOWN = 4
-_LOWEST_RATE = 0.02
-_WARMUP_STEPS = 30
 
 
 class Shown(NamedTuple):
@@ -84,37 +80,12 @@ class VisionModule(VaeModule):
         return Terms(error, kl_per_dimension(*posterior), posterior.mean, more), reconstruction, found
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """The moving average of the weights; it is what steers and what is kept."""
-        if not self.config.averaging:
-            return []
-        return [WeightAveraging(avg_fn=moving_average(self.config.averaging))]
+        """The moving average of the weights."""
+        return averaged_weights(self.config.averaging)
 
     def configure_optimizers(self) -> Any:
         """AdamW with a short warm-up and a cosine."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay, fused=True
-        )
-
-        def share(step: int) -> float:
-            course = 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / max(self.steps, 1))))
-            return min(1.0, (step + 1) / _WARMUP_STEPS) * (_LOWEST_RATE + (1.0 - _LOWEST_RATE) * course)
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-
-def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The step of an exponential moving average: the average so far, the new value and the count so far to the next.
-
-    The first steps decay faster, (1 + n) / (10 + n), so that a short training does not keep what it began with,
-    as TensorFlow's ExponentialMovingAverage does with ``num_updates``.
-    """
-
-    def step(average: Tensor, value: Tensor, count: Tensor) -> Tensor:
-        kept = min(decay, (1.0 + float(count)) / (10.0 + float(count)))
-        return average + (1.0 - kept) * (value - average)
-
-    return step
+        return warmed_cosine(self.parameters(), self.config, self.steps)
 
 
 def _bytes(images: Tensor) -> np.ndarray:

@@ -69,10 +69,17 @@ class VisionVAE(nn.Module):
         self.decoder = nn.Sequential(*layers)
         self.head = SegmentationHead(shape.width) if shape.head else None
 
+    def features(self, images: Tensor) -> Tensor:
+        """What the posterior is read from, shape (n, features)."""
+        return self.encoder(2.0 * images - 1.0)
+
+    def posterior(self, features: Tensor) -> Posterior:
+        """The posterior that features tell."""
+        return Posterior(self.mean(features), self.log_variance(features).clamp(-10.0, 10.0))
+
     def encode(self, images: Tensor) -> Posterior:
         """The posterior of each image."""
-        features = self.encoder(2.0 * images - 1.0)
-        return Posterior(self.mean(features), self.log_variance(features).clamp(-10.0, 10.0))
+        return self.posterior(self.features(images))
 
     def decode(self, latent: Tensor) -> Tensor:
         """Images of latent vectors, shape (n, 3, size, size), in [0, 1]."""

@@ -1,0 +1,172 @@
+"""A detector of pairs of a window and an image, either of which may be missing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from vae_pipeline.calibration.fusion import PairScorer
+from vae_pipeline.detector.description import PairDescription
+from vae_pipeline.detector.detector import Detector, Progress, Scores, named, under
+from vae_pipeline.detector.images import ImageDetector
+from vae_pipeline.detector.pair_session import PAIR_BATCH, ImageView, PairSession, WindowView
+from vae_pipeline.detector.session import NetworkSession
+from vae_pipeline.detector.windows import WindowDetector
+from vae_pipeline.errors import DetectorError
+
+__all__ = ["PairDetector", "PairScores"]
+
+
+@dataclass(frozen=True)
+class PairScores(Scores):
+    """Scores of pairs, in nats of surprise.
+
+    Attributes:
+        windows: surprise of the window by itself, shape (n,); nan where it was missing.
+        images: surprise of the image by itself, shape (n,); nan where it was missing.
+    """
+
+    windows: np.ndarray
+    images: np.ndarray
+
+
+class PairDetector(Detector):
+    """A calibrated detector of pairs.
+
+    Attributes:
+        windows: scores windows as the network of pairs gives them back; it scales them and names their sensors.
+        images: the same for images.
+        scorer: both scores to one.
+    """
+
+    description: PairDescription
+    session: PairSession
+
+    def __init__(
+        self,
+        description: PairDescription,
+        windows: WindowDetector,
+        images: ImageDetector,
+        scorer: PairScorer,
+        session: PairSession,
+        reference: Mapping[str, np.ndarray],
+    ) -> None:
+        super().__init__(description, session, reference)
+        self.windows, self.images, self.scorer = windows, images, scorer
+
+    @staticmethod
+    def session_of(path: Path) -> NetworkSession:
+        """What runs the network of pairs."""
+        return PairSession(path)
+
+    @classmethod
+    def assembled(
+        cls, description: PairDescription, session: NetworkSession, arrays: Mapping[str, np.ndarray]
+    ) -> "PairDetector":
+        """The detector of what its folder holds."""
+        pairs = cast("PairSession", session)
+        return cls(
+            description,
+            WindowDetector.assembled(
+                description.windows, WindowView(pairs, description.split), under("windows.", arrays)
+            ),
+            ImageDetector.assembled(description.images, ImageView(pairs, description.split), under("images.", arrays)),
+            PairScorer.from_arrays(under("pairs.", arrays), description.form[0]),
+            pairs,
+            under("reference.", arrays),
+        )
+
+    def fitted_arrays(self) -> dict[str, np.ndarray]:
+        """Those of both modalities and of the score that puts them together."""
+        found: dict[str, np.ndarray] = named("pairs.", self.scorer.to_arrays())
+        for name, detector in (("windows.", self.windows), ("images.", self.images)):
+            found |= named(name, {**detector.fitted_arrays(), **named("reference.", detector.reference)})
+        return found
+
+    def modality_scores(
+        self, windows: np.ndarray | None, images: np.ndarray | None
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Scores of each modality of one batch, as the network of pairs gives them back, each of shape (n,).
+
+        Args:
+            windows: scaled, shape (n, channels, time), float32; None where they are missing.
+            images: as `ImageDetector.ready` gives them; None where they are missing.
+        """
+        found = self.session.observe_pairs(windows, images, self.description.split)
+        return (
+            None if found.windows is None else self.windows.score_observation(found.windows),
+            None if found.images is None else self.images.judge(found.images)[1],
+        )
+
+    def score_scaled(
+        self, windows: np.ndarray | None, images: np.ndarray | None, progress: Progress | None = None
+    ) -> PairScores:
+        """Scores of scaled windows and ready images, shape as in `modality_scores`, all of one kind of pair."""
+        count = len(windows) if windows is not None else len(images if images is not None else ())
+        rows = []
+        for first in range(0, count, PAIR_BATCH):
+            some = slice(first, first + PAIR_BATCH)
+            seen, shown = self.modality_scores(
+                None if windows is None else windows[some], None if images is None else images[some]
+            )
+            score = self.scorer.combine(seen, shown)
+            missing = np.full(len(score), np.nan)
+            rows.append([score, *(missing if part is None else part for part in self.scorer.surprises(seen, shown))])
+            if progress:
+                progress(len(score))
+        joined = np.concatenate([np.stack(each) for each in rows], axis=1) if rows else np.zeros((3, 0))
+        return PairScores(joined[0], self.decide(joined[0]), joined[1], joined[2])
+
+    def score_pairs(
+        self, windows: np.ndarray | None, images: np.ndarray | None, progress: Progress | None = None
+    ) -> PairScores:
+        """Scores of pairs in raw units; a pair whose window or image is missing is scored by the other.
+
+        Args:
+            windows: shape (n, channels, time) in raw units, channels as in ``description.windows.inputs``; a window
+                that is nan throughout is missing. None where all are.
+            images: uint8 (n, height, width, 3), or a sequence of such of any size with None where one is missing.
+                None where all are.
+            progress: called with the number of pairs just scored.
+
+        Raises:
+            DetectorError: there are not as many windows as images, a pair has neither, or a shape is another.
+        """
+        counts = {len(part) for part in (windows, images) if part is not None}
+        if len(counts) != 1:
+            numbers = [0 if part is None else len(part) for part in (windows, images)]
+            msg = (
+                f"{self.description.name}: {numbers[0]} windows and {numbers[1]} images are no pairs; give as many of "
+                "each, and mark what is missing"
+            )
+            raise DetectorError(msg)
+        count = counts.pop()
+        seen = np.zeros(count, bool) if windows is None else ~np.isnan(windows).all((1, 2))
+        shown = np.array([images is not None and images[place] is not None for place in range(count)], dtype=bool)
+        if not (seen | shown).all():
+            pair = int(np.flatnonzero(~(seen | shown))[0])
+            msg = f"{self.description.name}: pair {pair} has neither a window nor an image; leave it out"
+            raise DetectorError(msg)
+        found = np.full((3, count), np.nan)
+        for has_window, has_image in ((True, True), (True, False), (False, True)):
+            mine = np.flatnonzero((seen == has_window) & (shown == has_image))
+            if len(mine):
+                scored = self.score_scaled(
+                    self._scaled(windows, mine) if has_window else None,
+                    self._ready(images, mine) if has_image else None,
+                    progress,
+                )
+                found[:, mine] = scored.score, scored.windows, scored.images
+        return PairScores(found[0], self.decide(found[0]), found[1], found[2])
+
+    def _scaled(self, windows: Any, mine: np.ndarray) -> np.ndarray:
+        expected = (len(self.windows.description.inputs), self.windows.description.window)
+        if windows.ndim != 3 or windows.shape[1:] != expected:
+            msg = f"windows have shape {windows.shape}, not (n, {expected[0]}, {expected[1]})"
+            raise DetectorError(msg)
+        return np.ascontiguousarray(self.windows.scaled_windows(windows[mine]).transpose(0, 2, 1), dtype=np.float32)
+
+    def _ready(self, images: Any, mine: np.ndarray) -> np.ndarray:
+        return np.stack([self.images.ready(np.asarray(images[place]))[0] for place in mine.tolist()])

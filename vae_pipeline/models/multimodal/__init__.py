@@ -1,0 +1,1 @@
+"""The VAE of pairs: a window and an image that belong together."""
