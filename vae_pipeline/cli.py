@@ -18,7 +18,7 @@ from vae_pipeline.settings import Settings, load_settings
 
 __all__ = ["main"]
 
-_LINES = ("timeseries", "vision")
+_LINES = ("timeseries", "vision", "multimodal")
 _DEMO = {
     "sample_turbofan": ("timeseries", "generated engines, two fault modes, six operating regimes"),
     "sample_machine_sound": ("timeseries", "generated recordings of a fan, three kinds of fault"),
@@ -95,8 +95,24 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    _train(options.line, options.dataset, _stage_config(options.line, options.set), load_settings())
+    settings, config = load_settings(), _stage_config(options.line, options.set)
+    if options.line == "multimodal":
+        _train_sides(options.dataset, settings)
+    _train(options.line, options.dataset, config, settings)
     return 0
+
+
+def _train_sides(name: str, settings: Settings) -> None:
+    """Run the two lines that a pair stands on; what is made already is found in a moment."""
+    from vae_pipeline.catalog import dataset
+
+    pairs = dataset(name, "multimodal", settings.catalog_files).pairs
+    for line in ("timeseries", "vision"):
+        side = getattr(pairs, line)
+        print(f"{line} {side}, which {name} stands on\n")
+        _train(cast("Line", line), side, {}, settings)
+        print()
+    print(f"multimodal {name}\n")
 
 
 def _train(line: Line, name: str, config: dict[str, Any], settings: Settings) -> None:
@@ -119,7 +135,7 @@ def _train(line: Line, name: str, config: dict[str, Any], settings: Settings) ->
     print()
     print(f"threshold   {calibrated['threshold']:.3f} by {calibrated['method']}: {calibrated['guarantee']}")
     if "test_false_alarms_per_1000" in metrics:
-        noun = next(noun for noun in ("windows", "clips", "images") if f"test_{noun}" in metrics)
+        noun = next(noun for noun in ("windows", "clips", "images", "pairs") if f"test_{noun}" in metrics)
         print(f"alarms      {metrics['test_false_alarms_per_1000']:.1f} false per 1,000 healthy {noun}")
     if "test_lead_time_median" in metrics:
         share = metrics["test_lead_time_share"]

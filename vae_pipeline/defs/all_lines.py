@@ -9,7 +9,7 @@ from vae_pipeline.records import Line
 
 __all__ = ["LINES", "all_lines"]
 
-LINES: tuple[Line, ...] = ("timeseries", "vision")
+LINES: tuple[Line, ...] = ("timeseries", "vision", "multimodal")
 
 
 def all_lines() -> dg.Definitions:

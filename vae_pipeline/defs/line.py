@@ -6,6 +6,7 @@ from vae_pipeline.defs.partitions import line_partitions
 from vae_pipeline.defs.stages.calibrated import calibrated_asset
 from vae_pipeline.defs.stages.evaluated import evaluated_asset
 from vae_pipeline.defs.stages.features import features_asset
+from vae_pipeline.defs.stages.paired import paired_features_asset, paired_raw_asset
 from vae_pipeline.defs.stages.promoted import promoted_asset
 from vae_pipeline.defs.stages.raw import raw_asset
 from vae_pipeline.defs.stages.registered import registered_asset
@@ -27,6 +28,13 @@ _STAGES = (
 )
 
 
+_PAIRED = (paired_raw_asset, paired_features_asset, *_STAGES[3:])
+"""The line multimodal stands on the validated features of the two others."""
+
+_SUNDAY = {"timeseries": 3, "vision": 3, "multimodal": 6}
+"""Hour of the weekly run; the line of pairs waits for the two it stands on."""
+
+
 def line_definitions(line: Line) -> dg.Definitions:
     """Assets, job and weekly schedule of a line."""
     partitions = line_partitions(line)
@@ -39,9 +47,10 @@ def line_definitions(line: Line) -> dg.Definitions:
 
     @dg.schedule(
         job=job,
-        cron_schedule="0 3 * * 0",
+        cron_schedule=f"0 {_SUNDAY[line]} * * 0",
         name=f"{line}_retrain_weekly",
-        description="Sunday 3:00: run every dataset that has a champion again; what did not change is not made anew.",
+        description=f"Sunday {_SUNDAY[line]}:00: run every dataset that has a champion again; what did not change is "
+        "not made anew.",
         default_status=dg.DefaultScheduleStatus.STOPPED,
     )
     def retrain_weekly(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
@@ -52,4 +61,8 @@ def line_definitions(line: Line) -> dg.Definitions:
         week = context.scheduled_execution_time.date().isoformat()
         return [dg.RunRequest(run_key=f"{week}-{name}", partition_key=name) for name in known]
 
-    return dg.Definitions(assets=[stage(line) for stage in _STAGES], jobs=[job], schedules=[retrain_weekly])
+    return dg.Definitions(
+        assets=[stage(line) for stage in (_PAIRED if line == "multimodal" else _STAGES)],
+        jobs=[job],
+        schedules=[retrain_weekly],
+    )

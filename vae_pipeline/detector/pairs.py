@@ -1,6 +1,6 @@
 """A detector of pairs of a window and an image, either of which may be missing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -120,7 +120,10 @@ class PairDetector(Detector):
         return PairScores(joined[0], self.decide(joined[0]), joined[1], joined[2])
 
     def score_pairs(
-        self, windows: np.ndarray | None, images: np.ndarray | None, progress: Progress | None = None
+        self,
+        windows: np.ndarray | None,
+        images: Sequence[np.ndarray | None] | np.ndarray | None,
+        progress: Progress | None = None,
     ) -> PairScores:
         """Scores of pairs in raw units; a pair whose window or image is missing is scored by the other.
 

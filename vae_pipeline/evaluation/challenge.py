@@ -7,8 +7,10 @@ from typing import cast
 import numpy as np
 import pyarrow.parquet as pq
 
+from vae_pipeline.detector.description import WindowDescription
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.detector.images import ImageDetector
+from vae_pipeline.detector.pairs import PairDetector
 from vae_pipeline.detector.sounds import SoundDetector
 from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.errors import DataError, DetectorError
@@ -17,6 +19,7 @@ from vae_pipeline.evaluation.result import read_evaluation, read_scored
 from vae_pipeline.features.arrow import to_numpy
 from vae_pipeline.features.feature_set import FeatureSet, fold_folders
 from vae_pipeline.features.image_set import ImageSet
+from vae_pipeline.features.pair_set import PairSet
 from vae_pipeline.records import Dataset
 
 __all__ = ["challenge", "challenge_windows", "raw_test_columns"]
@@ -64,7 +67,9 @@ def challenge(
     if fold_folders(features):
         return _by_leave_out(read_evaluation(evaluation).metrics, champion_metrics)
     try:
-        if dataset.medium == "sound":
+        if dataset.medium == "pair":
+            theirs = _scores_of_pairs(cast("PairDetector", champion), PairSet.open(features), raw)
+        elif dataset.medium == "sound":
             names = [FeatureSet.open(features).unit_names[code] for code in rows]
             theirs = cast("SoundDetector", champion).score_clips(_files(raw, names)).score
         else:
@@ -79,6 +84,32 @@ def challenge(
         challenger_threshold=challenger.description.threshold.value,
         champion_threshold=champion.description.threshold.value,
     )
+
+
+def _scores_of_pairs(champion: PairDetector, pairs: PairSet, raw: Path) -> np.ndarray:
+    """The champion's scores of all test pairs; ``raw`` holds the windows' tables in ``windows/``."""
+    paired = pairs.paired("test")
+    windows = _raw_windows(pairs.windows, raw / "windows", paired.windows.ends, champion.windows.description)
+    return champion.score_pairs(windows, paired.pixels[paired.images]).score
+
+
+def _raw_windows(features: FeatureSet, raw: Path, ends: np.ndarray, description: WindowDescription) -> np.ndarray:
+    """Windows in raw units that end with the feature rows ``ends``, shape (n, inputs, time).
+
+    Raises:
+        DetectorError: a column is gone, or a unit has too few rows before one of these.
+    """
+    columns, feature_row = raw_test_columns(features, raw, description.inputs)
+    missing = [name for name in description.inputs if name not in columns]
+    if missing:
+        msg = f"column {missing[0]!r} is missing"
+        raise DetectorError(msg)
+    rows = ends[:, None] + np.arange(1 - description.window, 1)
+    if rows.min() < 0 or (features.row_unit[rows] != features.row_unit[ends][:, None]).any():
+        msg = f"a unit has fewer than the {description.window} rows of its window"
+        raise DetectorError(msg)
+    place = np.searchsorted(feature_row, rows)
+    return np.stack([columns[name][place] for name in description.inputs], axis=1).astype(np.float64)
 
 
 def _by_leave_out(challenger: Mapping[str, float], champion: Mapping[str, float]) -> Decision:

@@ -19,7 +19,7 @@ from vae_pipeline.features.windows import Windows
 from vae_pipeline.records import Dataset, Pairs, Part
 from vae_pipeline.storage import write_json
 
-__all__ = ["LineFolders", "build_pairs"]
+__all__ = ["LineFolders", "build_pairs", "link"]
 
 PARTS: tuple[Part, ...] = ("fit", "calibrate", "test")
 FEWEST = {"fit": 2, "calibrate": 20, "test": 1}
@@ -66,7 +66,7 @@ def build_pairs(dataset: Dataset, lines: Mapping[str, LineFolders], folder: Path
         _linked(line.calibrated / "detector", folder / "detectors" / name)
         (folder / "networks" / name).mkdir(parents=True)
         for file in _NETWORK:
-            _link(line.trained / file, folder / "networks" / name / file)
+            link(line.trained / file, folder / "networks" / name / file)
     arrays = {
         f"{part}.{name}": values
         for part, both in drawn.items()
@@ -97,7 +97,8 @@ def _drawn(dataset: Dataset, stated: Pairs, windows: FeatureSet, images: ImageSe
     random = np.random.default_rng(dataset.split.seed)
     fit = windows.windows("fit", healthy_only=True)
     drawn: Drawn = {"fit": _pair(random, stated.fit, fit.starts, images.index("fit"))}
-    for part, count in (("calibrate", stated.calibrate), ("test", stated.group)):
+    counts: dict[Part, int] = {"calibrate": stated.calibrate, "test": stated.group}
+    for part, count in counts.items():
         cut, places = windows.windows(part), images.index(part)
         labels, shown = windows.labels(cut), images.label[places]
         some = []
@@ -197,10 +198,11 @@ def _linked(source: Path, target: Path) -> None:
     """A folder's files again, without taking their space twice where the disk allows it."""
     for file in sorted(source.rglob("*")):
         if file.is_file():
-            _link(file, target / file.relative_to(source))
+            link(file, target / file.relative_to(source))
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
+    """The file again under another name: as a link where the disk allows it, else as a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)

@@ -10,6 +10,7 @@ from mlflow.pyfunc.model import PythonModel
 
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.detector.images import ImageDetector
+from vae_pipeline.detector.pairs import PairDetector
 from vae_pipeline.detector.sounds import SoundDetector
 from vae_pipeline.detector.windows import WindowDetector
 
@@ -20,7 +21,8 @@ class DetectorModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Load the detector folder, an artifact of the model."""
         self.detector = cast(
-            "WindowDetector | SoundDetector | ImageDetector", Detector.load(Path(context.artifacts["detector"]))
+            "WindowDetector | SoundDetector | ImageDetector | PairDetector",
+            Detector.load(Path(context.artifacts["detector"])),
         )
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def,override]  # noqa: ANN001, ANN201
@@ -31,7 +33,8 @@ class DetectorModel(PythonModel):
             model_input: a raw table (one row a reading; unit and time columns where there are several units), or
                 windows of shape (n_windows, channels, time) in raw units with channels as in
                 ``detector.description.inputs``; best float64, since float32 loses digits before scaling. For recordings
-                samples of shape (n_clips, samples) at the dataset's rate, for images uint8 (n, height, width, 3).
+                samples of shape (n_clips, samples) at the dataset's rate, for images uint8 (n, height, width, 3). For
+                pairs a mapping with ``windows`` and ``images`` of these forms, either of which may be left out.
             params: ``threshold`` replaces the calibrated one.
 
         Returns:
@@ -40,6 +43,10 @@ class DetectorModel(PythonModel):
         """
         if isinstance(self.detector, ImageDetector):
             scores = self.detector.score_arrays(np.asarray(model_input))
+            index = pd.RangeIndex(len(scores.score))
+        elif isinstance(self.detector, PairDetector):
+            given = {name: np.asarray(values) for name, values in dict(model_input).items() if values is not None}
+            scores = self.detector.score_pairs(given.get("windows"), given.get("images"))
             index = pd.RangeIndex(len(scores.score))
         elif isinstance(self.detector, SoundDetector):
             scores = self.detector.score_waves(np.atleast_2d(np.asarray(model_input)))

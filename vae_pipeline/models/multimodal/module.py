@@ -25,6 +25,7 @@ class FusionModule(VaeModule):
     """
 
     network: MultimodalVAE
+    rates: Tensor
 
     def __init__(
         self, network: MultimodalVAE, training: FusionTraining, lines: tuple[Training, ImageTraining], steps: int

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_pipeline.errors import TrainingError
+from vae_pipeline.models.course import moving_average
 from vae_pipeline.models.fit import load_network
 from vae_pipeline.models.vision.examples import ImageExamples
 from vae_pipeline.models.vision.fit import fit
-from vae_pipeline.models.course import moving_average
 from vae_pipeline.models.vision.module import VisionModule
 from vae_pipeline.models.vision.network import ImageShape, VisionVAE
 from vae_pipeline.records import ImageTraining
