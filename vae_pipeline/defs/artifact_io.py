@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from vae_pipeline.defs.failures import told_to_dagster
 from vae_pipeline.records import Artifact
 from vae_pipeline.settings import load_settings
 from vae_pipeline.storage import open_storage
@@ -18,7 +19,8 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> Artifact:
         """Read the record of the upstream asset's same partition."""
-        return Artifact.model_validate_json(open_storage(load_settings()).read_text(_key(context)))
+        with told_to_dagster():
+            return Artifact.model_validate_json(open_storage(load_settings()).read_text(_key(context)))
 
 
 def _key(context: dg.InputContext | dg.OutputContext) -> str:

@@ -78,8 +78,8 @@ def calibrate_pairs(
         _together(windows, session, split, normal),
         np.array([crossed[place] for place in normal.images.tolist()]),
     )
-    alone = _alone(session, split, windows, images, normal)
-    scorer = PairScorer.fit("sum", together, *alone)
+    changes = _without_partner(session, split, windows, images, normal)
+    scorer = PairScorer.fit("sum", together, changes[0], together[1] + changes[1])
     forms = _compared(scorer, together, windows, images, pairs)
     form = stated.form or chosen_form(forms)
     scorer = scorer.with_form(form, together)
@@ -138,13 +138,12 @@ def _together(windows: WindowDetector, session: PairSession, split: int, normal:
     return np.concatenate(found)
 
 
-def _alone(
+def _without_partner(
     session: PairSession, split: int, windows: WindowDetector, images: ImageDetector, normal: Paired
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of normal windows without an image, and of normal images without a window.
+) -> tuple[np.ndarray, float]:
+    """Scores of normal windows without an image, (n,), and what a missing window adds to the score of an image.
 
-    Of images the crossed scores are moved by what the missing window changes, since without a window the calibrated
-    statistics, which these images are part of, would flatter them.
+    Images are part of the statistics they would be scored with here, so the scores themselves would be flattered.
     """
     by_window = WindowView(session, split)
     seen = np.concatenate([windows.score_observation(batch) for batch in by_window.batches(normal.windows)])
@@ -154,7 +153,7 @@ def _alone(
         np.concatenate([images.judge(batch)[1] for batch in view.image_batches(normal.pixels, places)])
         for view in (partner, ImageView(session, split))
     )
-    return seen, images.reference["scores"] + float(np.median(without - with_window))
+    return seen, float(np.median(without - with_window))
 
 
 def _compared(

@@ -29,7 +29,9 @@ def sample():
 
 def network_of(lines, fusion="product", *, attention=True, latent=8, moved=True):
     torch.manual_seed(1)
-    shape = FusionShape(windows=lines[0].shape, images=lines[1].shape, latent=latent, fusion=fusion, attention=attention)
+    shape = FusionShape(
+        windows=lines[0].shape, images=lines[1].shape, latent=latent, fusion=fusion, attention=attention
+    )
     network = MultimodalVAE(shape).eval()
     network.adopt(*lines)
     if moved and attention:  # as after a training: attention that adds something
@@ -77,7 +79,7 @@ def test_what_stands_in_the_place_of_a_missing_modality_does_not_matter(lines, s
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_attention_lets_one_modality_change_how_the_other_is_encoded(lines, sample, fusion):
-    windows, images = sample
+    windows, _ = sample
     network = network_of(lines, fusion)
     seen, shown = network.windows.features(torch.from_numpy(windows)), network.images.features(torch.rand(3, 3, 32, 32))
     both = torch.ones(3, 2)
