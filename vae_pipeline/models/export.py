@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from vae_pipeline.models.timeseries.network import TimeSeriesVAE
 from vae_pipeline.models.vision.network import VisionVAE
 
-__all__ = ["export_onnx"]
+__all__ = ["export_decoder", "export_onnx"]
 
 
-class _Deterministic(nn.Module):
+class _Observing(nn.Module):
     def __init__(self, network: TimeSeriesVAE | VisionVAE) -> None:
         super().__init__()
         self.network = network
@@ -24,25 +24,55 @@ class _Deterministic(nn.Module):
         return self.network.observe(inputs)
 
 
+class _Imagining(nn.Module):
+    def __init__(self, network: TimeSeriesVAE | VisionVAE) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return self.network.imagine(*inputs)
+
+
 def export_onnx(network: TimeSeriesVAE | VisionVAE, path: Path) -> None:
     """Write what the network observes, with z = mean, as one self-contained file.
 
     Input ``windows`` (n, channels, time) or ``images`` (n, size, size, 3); outputs ``reconstruction``, ``latent`` and,
     of images with a head, ``segmentation``. The batch dimension is dynamic.
     """
+    outputs = list(network.OUTPUTS)
+    _export(_Observing(network.eval()), {network.INPUT: network.example()}, outputs, path)
+
+
+def export_decoder(network: TimeSeriesVAE | VisionVAE, path: Path) -> None:
+    """Write what the network makes of latent vectors, one self-contained file: explanations move latents with it.
+
+    Input ``latent`` (n, latent) and, where there is a head, the ``images`` it compares with; outputs as those of
+    `export_onnx`, without ``latent``.
+    """
+    example = network.example()
+    inputs = {"latent": torch.zeros(len(example), network.shape.latent)}
+    if "segmentation" in network.OUTPUTS:
+        inputs["images"] = example
+    outputs = [name for name in network.OUTPUTS if name != "latent"]
+    _export(_Imagining(network.eval()), inputs, outputs, path)
+
+
+def _export(module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], path: Path) -> None:
     exporter_logger = logging.getLogger("torch.onnx")
     level = exporter_logger.level
     exporter_logger.setLevel(logging.ERROR)
+    batch = torch.export.Dim("n", min=1)
+    shapes = tuple({0: batch} for _ in inputs)
     try:
         # the exporter reports its progress on standard output
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                _Deterministic(network.eval()),
-                (network.example(),),
-                input_names=[network.INPUT],
-                output_names=list(network.OUTPUTS),
-                dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
+                module,
+                tuple(inputs.values()),
+                input_names=list(inputs),
+                output_names=outputs,
+                dynamic_shapes=(shapes,) if isinstance(module, _Imagining) else shapes,
                 dynamo=True,
                 verbose=False,
             )

@@ -7,7 +7,7 @@ from typing import cast
 
 from vae_pipeline.features.feature_set import FeatureSet, fold_folders
 from vae_pipeline.features.image_set import ImageSet
-from vae_pipeline.models.export import export_onnx
+from vae_pipeline.models.export import export_decoder, export_onnx
 from vae_pipeline.models.fit import EpochReport, FitResult, load_network
 from vae_pipeline.models.holdout import hold_out, hold_out_images
 from vae_pipeline.models.timeseries import fit as windows_fit
@@ -45,8 +45,8 @@ def train(
     Args:
         dataset: its medium says which network, its ``training`` how it is fitted.
         features: the features folder; where it holds leave-out folds a network is fitted for each of them as well.
-        folder: gets ``network.json``, ``weights.npz``, ``history.json`` and ``model.onnx``, and the same in
-            ``folds/<number>`` for each fold.
+        folder: gets ``network.json``, ``weights.npz``, ``history.json``, ``model.onnx`` and ``decoder.onnx``, and the
+            same in ``folds/<number>`` for each fold.
         told: who is told.
         start: folder of an earlier fit to start from.
 
@@ -79,7 +79,7 @@ def _train_windows(features: FeatureSet, training: Training, folder: Path, told:
     fitted = windows_fit.fit(
         windows, steering, training, folder, report=told.report, progress=told.progress, start=start
     )
-    export_onnx(load_network(folder, TimeSeriesVAE), folder / "model.onnx")
+    _export(load_network(folder, TimeSeriesVAE), folder)
     return fitted
 
 
@@ -103,5 +103,10 @@ def _train_images(images: ImageSet, training: ImageTraining, folder: Path, told:
         progress=told.progress,
         start=start,
     )
-    export_onnx(load_network(folder, VisionVAE), folder / "model.onnx")
+    _export(load_network(folder, VisionVAE), folder)
     return fitted
+
+
+def _export(network: TimeSeriesVAE | VisionVAE, folder: Path) -> None:
+    export_onnx(network, folder / "model.onnx")
+    export_decoder(network, folder / "decoder.onnx")
