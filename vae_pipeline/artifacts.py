@@ -19,6 +19,7 @@ STAGE_CODE_VERSIONS: dict[str, str] = {
     "trained": "3",
     "calibrated": "5",
     "evaluated": "3",
+    "explained": "1",
     "registered": "1",
     "promoted": "1",
 }

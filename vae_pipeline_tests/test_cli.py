@@ -46,8 +46,10 @@ def readings(trained):
 
 def test_run_tells_stages_result_and_card(trained):
     _, out = trained
-    for number, stage in enumerate(("raw", "validated", "features", "trained", "calibrated", "evaluated"), start=1):
-        assert f"[{number}/8] {stage}" in out
+    for number, stage in enumerate(
+        ("raw", "validated", "features", "trained", "calibrated", "evaluated", "explained"), start=1
+    ):
+        assert f"[{number}/9] {stage}" in out
     for text in ("epoch 1/1", "VAE", "PR-AUC", "threshold ", "alarms ", "per 1,000 healthy windows"):
         assert text in out
     for text in ("timeseries-tiny version 1", "card.md"):
