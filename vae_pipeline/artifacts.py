@@ -16,9 +16,10 @@ STAGE_CODE_VERSIONS: dict[str, str] = {
     "raw": "1",
     "validated": "1",
     "features": "2",
-    "trained": "2",
-    "calibrated": "4",
+    "trained": "3",
+    "calibrated": "5",
     "evaluated": "3",
+    "explained": "1",
     "registered": "1",
     "promoted": "1",
 }

@@ -1,4 +1,4 @@
-"""The command line: ``vae-pipeline run | datasets | models | score | ui | demo``."""
+"""The command line: ``vae-pipeline run | datasets | models | score | explain | ui | demo``."""
 
 import argparse
 import json
@@ -7,14 +7,17 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from pydantic import ValidationError
 
 from vae_pipeline.environment import prepare_environment
 from vae_pipeline.errors import SettingError, VaePipelineError
-from vae_pipeline.records import CALIBRATIONS, TRAININGS, Line, Record
+from vae_pipeline.records import CALIBRATIONS, TRAININGS, Dataset, Line, Record
 from vae_pipeline.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from vae_pipeline.detector.detector import Detector
 
 __all__ = ["main"]
 
@@ -83,6 +86,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     score.add_argument("--model", default="champion", help="alias or version number (champion)")
     score.set_defaults(command=_score)
+
+    explain = commands.add_parser("explain", help="say why: sensors, when, regions, latents, with the champion")
+    explain.add_argument("line", choices=_LINES)
+    explain.add_argument("dataset")
+    explain.add_argument("file", type=Path)
+    which = explain.add_mutually_exclusive_group()
+    which.add_argument("--row", type=int, help="of a table, from 1: the window that ends there")
+    which.add_argument("--top", type=int, default=1, help="how many of the highest scores (1)")
+    explain.add_argument("--out", type=Path, help="folder for JSON and HTML; FILE.explained when left out")
+    explain.add_argument("--sensors", default="", metavar="A,B", help="tell of these alone")
+    explain.add_argument("--model", default="champion", help="alias or version number (champion)")
+    explain.set_defaults(command=_explain)
 
     demo = commands.add_parser("demo", help="train on generated engines, recordings and pictures, and show the results")
     demo.set_defaults(command=_demo)
@@ -219,11 +234,27 @@ def _models(options: argparse.Namespace) -> int:
 
 
 def _score(options: argparse.Namespace) -> int:
+    from vae_pipeline.score_files import score_file
+
+    print(score_file(*_detector(options), options.file, options.out, options.maps))
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from vae_pipeline.explain_files import explain_file
+
+    sensors = [name.strip() for name in options.sensors.split(",") if name.strip()]
+    given = {"row": options.row, "top": options.top, "out": options.out, "sensors": sensors}
+    print(explain_file(*_detector(options), options.file, **given))
+    return 0
+
+
+def _detector(options: argparse.Namespace) -> "tuple[Detector, Dataset]":
+    """The detector that was asked for, and the catalogue's entry of its dataset."""
     from vae_pipeline.catalog import dataset
     from vae_pipeline.detector.detector import Detector
     from vae_pipeline.registry.shelf import Shelf
     from vae_pipeline.registry.tracking import Tracker
-    from vae_pipeline.score_files import score_file
 
     settings = load_settings()
     entry = dataset(options.dataset, options.line, settings.catalog_files)
@@ -231,9 +262,7 @@ def _score(options: argparse.Namespace) -> int:
     reference = int(options.model) if options.model.isdigit() else options.model
     if reference == "champion":
         shelf.champion(name)
-    detector = Detector.load(shelf.detector_folder(name, reference))
-    print(score_file(detector, entry, options.file, options.out, options.maps))
-    return 0
+    return Detector.load(shelf.detector_folder(name, reference)), entry
 
 
 def _demo(_options: argparse.Namespace) -> int:

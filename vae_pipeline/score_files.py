@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vae_pipeline.detector.sounds import SoundDetector
     from vae_pipeline.detector.windows import WindowDetector
 
-__all__ = ["score_file"]
+__all__ = ["files_of", "require_medium", "score_file"]
 
 _GREY_OF_LEVEL = 128
 _PAIRS = 256
@@ -47,12 +47,7 @@ def score_file(detector: "Detector", dataset: Dataset, file: Path, out: Path | N
     if maps is not None and dataset.medium != "image":
         msg = f"--maps {maps}: {dataset.name} holds no images; leave it out"
         raise DetectorError(msg)
-    if detector.description.medium != dataset.medium:
-        msg = (
-            f"{detector.description.name}: was fitted on data of medium {detector.description.medium} and "
-            f"{dataset.name} is {dataset.medium} now; train it again"
-        )
-        raise DetectorError(msg)
+    require_medium(detector, dataset)
     if dataset.medium == "table":
         scored, noun = _table(cast("WindowDetector", detector), dataset, file), "windows"
     elif dataset.medium == "pair":
@@ -69,6 +64,20 @@ def score_file(detector: "Detector", dataset: Dataset, file: Path, out: Path | N
     else:
         write_bytes(target, scored.to_csv(index=False).encode())
     return f"{target}: {len(scored):,} {noun}, {int(scored['alarm'].sum()):,} alarms"
+
+
+def require_medium(detector: "Detector", dataset: Dataset) -> None:
+    """Refuse a detector of another medium than the dataset is of now.
+
+    Raises:
+        DetectorError: it is.
+    """
+    if detector.description.medium != dataset.medium:
+        msg = (
+            f"{detector.description.name}: was fitted on data of medium {detector.description.medium} and "
+            f"{dataset.name} is {dataset.medium} now; train it again"
+        )
+        raise DetectorError(msg)
 
 
 def _bar(unit: str, total: int | None = None) -> "tqdm":
@@ -154,7 +163,7 @@ def _pairs(detector: "PairDetector", dataset: Dataset, file: Path) -> "pd.DataFr
 def _clips(detector: "SoundDetector", file: Path) -> "pd.DataFrame":
     import pandas as pd
 
-    files = _files(file, (".wav",), "wav file")
+    files = files_of(file, (".wav",), "wav file")
     with _bar("clips", len(files)) as bar:
         scores = detector.score_clips(files, progress=bar.update)
     names = [_name(path, file) for path in files]
@@ -167,7 +176,7 @@ def _images(detector: "ImageDetector", file: Path, maps: Path | None) -> "pd.Dat
 
     from vae_pipeline.sources.decoding import SUFFIXES
 
-    files = _files(file, tuple(SUFFIXES), "image")
+    files = files_of(file, tuple(SUFFIXES), "image")
     rows = []
     threshold = detector.description.threshold.value
     with _bar("images", len(files)) as bar:
@@ -189,8 +198,12 @@ def _write_map(path: Path, score_map: np.ndarray, level: float) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _files(file: Path, suffixes: tuple[str, ...], kind: str) -> list[Path]:
-    """The file itself, or those of the right kind in the folder."""
+def files_of(file: Path, suffixes: tuple[str, ...], kind: str) -> list[Path]:
+    """The file itself, or those of the right kind in the folder, by name.
+
+    Raises:
+        DataError: there is none; the message names the kind.
+    """
     if file.is_file():
         return [file]
     if not file.is_dir():

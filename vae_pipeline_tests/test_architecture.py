@@ -29,7 +29,10 @@ def test_import_contracts_hold(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 @pytest.mark.parametrize(
     ("rooms", "heavy"),
     [
-        ("features,calibration,detector", "torch,pytorch_lightning,mlflow,pandas,dagster,sklearn,matplotlib"),
+        (
+            "features,calibration,explanation,detector",
+            "torch,pytorch_lightning,mlflow,pandas,dagster,sklearn,matplotlib",
+        ),
         ("sources,validation,evaluation", "torch,mlflow,great_expectations,dagster,matplotlib,sklearn"),
         ("catalog,storage,settings,records,errors", "torch,mlflow,pandas,dagster,numpy,scipy,great_expectations"),
     ],

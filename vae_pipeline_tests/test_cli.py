@@ -46,8 +46,10 @@ def readings(trained):
 
 def test_run_tells_stages_result_and_card(trained):
     _, out = trained
-    for number, stage in enumerate(("raw", "validated", "features", "trained", "calibrated", "evaluated"), start=1):
-        assert f"[{number}/8] {stage}" in out
+    for number, stage in enumerate(
+        ("raw", "validated", "features", "trained", "calibrated", "evaluated", "explained"), start=1
+    ):
+        assert f"[{number}/9] {stage}" in out
     for text in ("epoch 1/1", "VAE", "PR-AUC", "threshold ", "alarms ", "per 1,000 healthy windows"):
         assert text in out
     for text in ("timeseries-tiny version 1", "card.md"):
@@ -114,6 +116,23 @@ def test_scores_lie_beside_the_file_or_as_parquet_where_asked(command, trained, 
     )
     beside, asked = pd.read_csv(tmp_path / "new.scores.csv"), pd.read_parquet(tmp_path / "s.parquet")
     pd.testing.assert_frame_equal(beside, asked)
+
+
+def test_explain_prints_the_ranking_and_writes_record_and_page(command, trained, tmp_path):
+    readings(trained)[1].to_csv(tmp_path / "new.csv", index=False)
+    out = tmp_path / "why"
+    status, told, _ = command("explain", "timeseries", "tiny", tmp_path / "new.csv", "--top", 2, "--out", out)
+    assert status == 0
+    assert "  1. sensor_" in told
+    assert [len(list(out.glob(f"*.{kind}"))) for kind in ("json", "html")] == [2, 2]
+
+
+def test_explain_refuses_an_unknown_sensor_and_lists_close_names(command, trained, tmp_path):
+    readings(trained)[1].to_csv(tmp_path / "new.csv", index=False)
+    status, _, err = command("explain", "timeseries", "tiny", tmp_path / "new.csv", "--sensors", "sensor_2,sensr_11")
+    assert status == 1
+    assert "sensor 'sensr_11': timeseries-tiny has none of that name; close to it are sensor_11" in err
+    assert err.count("\n") == 1
 
 
 def test_units_too_short_to_score_are_named(command, trained, tmp_path):

@@ -5,6 +5,7 @@ import dagster as dg
 from vae_pipeline.defs.partitions import line_partitions
 from vae_pipeline.defs.stages.calibrated import calibrated_asset
 from vae_pipeline.defs.stages.evaluated import evaluated_asset
+from vae_pipeline.defs.stages.explained import explained_asset
 from vae_pipeline.defs.stages.features import features_asset
 from vae_pipeline.defs.stages.paired import paired_features_asset, paired_raw_asset
 from vae_pipeline.defs.stages.promoted import promoted_asset
@@ -23,6 +24,7 @@ _STAGES = (
     trained_asset,
     calibrated_asset,
     evaluated_asset,
+    explained_asset,
     registered_asset,
     promoted_asset,
 )

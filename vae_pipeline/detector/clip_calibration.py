@@ -15,6 +15,7 @@ from vae_pipeline.detector.report import CalibrationReport
 from vae_pipeline.detector.session import NetworkSession
 from vae_pipeline.detector.sounds import SoundDetector, observed_units
 from vae_pipeline.errors import CalibrationError
+from vae_pipeline.explanation.sensors import NormalSensors
 from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.features.windows import Windows
 from vae_pipeline.records import Calibration, Dataset
@@ -73,8 +74,21 @@ def calibrate_clips(
         scorer,
         session,
         {"scores": scores[normal], "latents": latents[normal]},
+        NormalSensors.of_units(_normal_batches(session, features, int(normal.sum())), late),
     )
     return detector, CalibrationReport.of(normal, "nothing", (), "clips")
+
+
+def _normal_batches(
+    session: NetworkSession, features: FeatureSet, clips: int
+) -> Iterator[tuple[Observation, np.ndarray]]:
+    """Observations of the ``clips`` normal clips that the score was fitted on, whichever parts they are of."""
+    calibrate = features.windows("calibrate")
+    normal = calibrate.subset(features.labels(calibrate) != 1)
+    yield from observed_units(session, normal, features.units(normal))
+    if clips > len(np.unique(features.units(normal))):
+        fitted = features.windows("fit", healthy_only=True)
+        yield from observed_units(session, fitted, features.units(fitted))
 
 
 def _observed(

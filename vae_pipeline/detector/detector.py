@@ -1,8 +1,8 @@
-"""The unit that is registered and served: it scores and decides.
+"""The unit that is registered and served: it scores, decides and explains.
 
-One folder: ``model.onnx``, ``detector.json``, ``arrays.npz``. Evaluation, batch scoring, the MLflow model and the
-services all load it through `Detector.load`, so that their scores agree by construction. It needs numpy and
-onnxruntime.
+One folder: ``model.onnx``, ``decoder.onnx``, ``detector.json``, ``arrays.npz``. Evaluation, batch scoring, the MLflow
+model and the services all load it through `Detector.load`, so that their scores agree by construction. It needs numpy
+and onnxruntime.
 """
 
 import shutil
@@ -10,6 +10,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from vae_pipeline.detector.description import FORMAT, DetectorDescription, read_description
 from vae_pipeline.detector.session import NetworkSession
 from vae_pipeline.errors import DetectorError
+from vae_pipeline.explanation.latents import NormalLatents
 from vae_pipeline.storage import write_json
 
 __all__ = ["Detector", "Progress", "Scores", "named", "under"]
@@ -97,9 +99,11 @@ class Detector(ABC):
         """What was fitted, by names that tell whose they are (``scorer.…``)."""
 
     def save(self, folder: Path) -> None:
-        """Write the folder; the network's file is copied from where it is."""
+        """Write the folder; the network's files are copied from where they are."""
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(self.session.path, folder / "model.onnx")
+        if self.session.decoder:
+            shutil.copyfile(self.session.decoder.path, folder / "decoder.onnx")
         np.savez(
             folder / "arrays.npz",
             allow_pickle=False,
@@ -107,6 +111,11 @@ class Detector(ABC):
             **named("reference.", self.reference),
         )
         write_json(folder / "detector.json", self.description)
+
+    @cached_property
+    def normal_latents(self) -> NormalLatents:
+        """Where latents of normal calibration samples lie."""
+        return NormalLatents.fit(self.reference["latents"])
 
     def decide(self, scores: np.ndarray) -> np.ndarray:
         """Which scores are alarms, boolean, shape as given."""

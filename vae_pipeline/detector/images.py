@@ -1,4 +1,4 @@
-"""A detector of images: it scores, decides and shows where."""
+"""A detector of images: it scores, decides, shows where and explains."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from vae_pipeline.calibration.maps import ImageObservation, MapScorer, evidence
 from vae_pipeline.detector.description import ImageDescription
 from vae_pipeline.detector.detector import Detector, Progress, Scores, named, under
+from vae_pipeline.detector.explained_images import ExplainedImage, as_it_lay, explain_image, full_size
+from vae_pipeline.detector.explained_windows import Named
 from vae_pipeline.detector.session import IMAGE_BATCH, NetworkSession
 from vae_pipeline.errors import DetectorError
 from vae_pipeline.features.pictures import decode_picture, resized
-from vae_pipeline.features.registration import Placement, Registration, restored, straightened
+from vae_pipeline.features.registration import Placement, Registration, straightened
 from vae_pipeline.features.stored_images import Pixels
 
 __all__ = ["ImageDetector", "Picture", "ScoredImage", "full_size"]
@@ -47,12 +48,6 @@ class _Waiting(NamedTuple):
     image: np.ndarray
     placement: Placement | None
     shape: tuple[int, int]
-
-
-def full_size(score_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A map at another size, (height, width), bilinear, float32."""
-    resampling = Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(score_map.astype(np.float32)).resize((shape[1], shape[0]), resampling))
 
 
 class ImageDetector(Detector):
@@ -147,11 +142,24 @@ class ImageDetector(Detector):
         if waiting:
             yield from self._scored(waiting, progress)
 
+    def explain_pictures(self, pictures: Iterable[Picture]) -> Iterator[ExplainedImage]:
+        """Why each of some image files has its score, with its map; one image in memory at a time.
+
+        Raises:
+            DataError: a file is no image that can be used; the message names it.
+        """
+        for picture in pictures:
+            name, source = (str(picture), picture) if isinstance(picture, Path) else picture
+            decoded = decode_picture(source, name, self.description.imaging.max_pixels)
+            image, placement = self.ready(decoded)
+            called = Named(Path(name).name, name)
+            yield explain_image(self, image, placement, (decoded.shape[0], decoded.shape[1]), called)
+
     def _scored(self, waiting: list["_Waiting"], progress: Progress | None) -> Iterator[ScoredImage]:
         maps, scores = self.judge(self.session.observe_images(np.stack([each.image for each in waiting])))
         alarms = self.decide(scores)
         for each, score_map, score, alarm in zip(waiting, maps, scores, alarms, strict=True):
-            lying = score_map if each.placement is None else restored(score_map, each.placement)
-            yield ScoredImage(each.name, float(score), bool(alarm), full_size(lying, each.shape))
+            whole = full_size(as_it_lay(score_map, each.placement), each.shape)
+            yield ScoredImage(each.name, float(score), bool(alarm), whole)
         if progress:
             progress(len(waiting))

@@ -165,11 +165,7 @@ class PairDetector(Detector):
         return PairScores(found[0], self.decide(found[0]), found[1], found[2])
 
     def _scaled(self, windows: Any, mine: np.ndarray) -> np.ndarray:
-        expected = (len(self.windows.description.inputs), self.windows.description.window)
-        if windows.ndim != 3 or windows.shape[1:] != expected:
-            msg = f"windows have shape {windows.shape}, not (n, {expected[0]}, {expected[1]})"
-            raise DetectorError(msg)
-        return np.ascontiguousarray(self.windows.scaled_windows(windows[mine]).transpose(0, 2, 1), dtype=np.float32)
+        return self.windows.scaled_windows(windows[mine]).take(slice(None))
 
     def _ready(self, images: Any, mine: np.ndarray) -> np.ndarray:
         return np.stack([self.images.ready(np.asarray(images[place]))[0] for place in mine.tolist()])

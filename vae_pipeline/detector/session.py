@@ -14,7 +14,7 @@ from vae_pipeline.errors import DetectorError
 from vae_pipeline.features.stored_images import Pixels
 from vae_pipeline.features.windows import Windows
 
-__all__ = ["BATCH", "IMAGE_BATCH", "NetworkSession"]
+__all__ = ["BATCH", "IMAGE_BATCH", "Decoder", "NetworkSession"]
 
 BATCH = 256
 """Windows a call; see docs/benchmarks.md for the measurement behind it."""
@@ -23,8 +23,8 @@ IMAGE_BATCH = 16
 """Images a call: more take more memory and no less time."""
 
 
-class NetworkSession:
-    """Runs ``model.onnx``; the session starts at the first call."""
+class _Session:
+    """Runs one ONNX file; the session starts at the first call."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,6 +41,33 @@ class NetworkSession:
         except Exception as error:  # onnxruntime's exceptions share no public base class
             msg = f"{self.path}: no ONNX model that can be loaded: {error}"
             raise DetectorError(msg) from error
+
+
+class Decoder(_Session):
+    """Runs ``decoder.onnx``: what the network makes of other latents."""
+
+    def decode(self, latent: np.ndarray) -> np.ndarray:
+        """Reconstructions of latents, float32 (n, latent)."""
+        (reconstruction,) = self._session.run(["reconstruction"], {"latent": latent})
+        return reconstruction
+
+    def decode_images(self, latent: np.ndarray, images: np.ndarray) -> ImageObservation:
+        """Observations of images, uint8 (n, size, size, 3), as if these were their latents, float32 (n, latent)."""
+        if len(self._session.get_inputs()) == 1:
+            return ImageObservation(images, self.decode(latent), latent, None)
+        given = {"latent": latent, "images": np.ascontiguousarray(images)}
+        reconstruction, segmentation = self._session.run(["reconstruction", "segmentation"], given)
+        return ImageObservation(images, reconstruction, latent, segmentation)
+
+
+class NetworkSession(_Session):
+    """Runs ``model.onnx``, and ``decoder.onnx`` beside it where there is one."""
+
+    @cached_property
+    def decoder(self) -> Decoder | None:
+        """The decoder; None beside networks that were exported before there was one."""
+        path = self.path.with_name("decoder.onnx")
+        return Decoder(path) if path.exists() else None
 
     @cached_property
     def has_head(self) -> bool:

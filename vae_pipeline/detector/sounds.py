@@ -1,4 +1,7 @@
-"""A detector of recordings: a clip becomes log-mel frames, and its score is that of its windows' average."""
+"""A detector of recordings: a clip becomes log-mel frames, and its score is that of its windows' average.
+
+Its explanations name mel bands.
+"""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -9,9 +12,12 @@ from vae_pipeline.calibration.clips import ClipScorer
 from vae_pipeline.calibration.scorers import Observation, averaged
 from vae_pipeline.detector.description import WindowDescription
 from vae_pipeline.detector.detector import Progress, Scores
+from vae_pipeline.detector.explained_clips import explain_clip
+from vae_pipeline.detector.explained_windows import Named
 from vae_pipeline.detector.scaled import ScaledDetector
 from vae_pipeline.detector.session import NetworkSession
 from vae_pipeline.errors import DetectorError
+from vae_pipeline.explanation.explanation import Explanation
 from vae_pipeline.features.clips import decode_clip, read_clip
 from vae_pipeline.features.log_mel import log_mel
 from vae_pipeline.features.windows import Windows
@@ -48,14 +54,28 @@ class SoundDetector(ScaledDetector[ClipScorer]):
         """
         values = []
         for clip in clips:
-            if isinstance(clip, Path):
-                name, samples = str(clip), read_clip(clip, self.sound)
-            else:
-                name, samples = clip[0], decode_clip(clip[1], clip[0], self.sound)
-            values.append(self._score(name, samples))
+            values.append(self._score(*self._samples(clip)))
             if progress:
                 progress(1)
         return self.scores(np.array(values, dtype=np.float64))
+
+    def explain_clips(self, clips: Iterable[Clip]) -> list[Explanation]:
+        """Why each of some wav files has its score: which mel bands, and when.
+
+        Raises:
+            DataError, DetectorError: as `score_clips` does.
+        """
+        found = []
+        for clip in clips:
+            name, samples = self._samples(clip)
+            found.append(explain_clip(self, self._windows(name, samples), Named(Path(name).name, name)))
+        return found
+
+    def _samples(self, clip: Clip) -> tuple[str, np.ndarray]:
+        """Name and samples of a clip."""
+        if isinstance(clip, Path):
+            return str(clip), read_clip(clip, self.sound)
+        return clip[0], decode_clip(clip[1], clip[0], self.sound)
 
     def score_waves(self, waves: np.ndarray) -> Scores:
         """Scores of clips of equal length as samples, (n_clips, samples), full scale 1, at the detector's rate.
@@ -80,14 +100,18 @@ class SoundDetector(ScaledDetector[ClipScorer]):
         return codes, self.scorer.combine(self.scorer.parts(summary))
 
     def _score(self, name: str, samples: np.ndarray) -> float:
+        windows = self._windows(name, samples)
+        return float(self.score_units(windows, np.zeros(len(windows), dtype=np.int64))[1][0])
+
+    def _windows(self, name: str, samples: np.ndarray) -> Windows:
+        """The windows of a clip, over its scaled frames."""
         levels = log_mel(samples, self.sound)
         length = self.description.window
         if len(levels) < length:
             msg = f"{name}: {len(levels)} frames are fewer than a window of {length}; give a longer recording"
             raise DetectorError(msg)
         rows = self.scaler.transform(levels, np.empty((len(levels), 0)))
-        starts = Windows.starts_of(0, len(rows), length, self.description.stride)
-        return float(self.score_units(Windows(rows, starts, length), np.zeros(len(starts), dtype=np.int64))[1][0])
+        return Windows(rows, Windows.starts_of(0, len(rows), length, self.description.stride), length)
 
 
 def observed_units(

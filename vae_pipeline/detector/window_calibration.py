@@ -14,6 +14,7 @@ from vae_pipeline.detector.description import WindowDescription
 from vae_pipeline.detector.report import CalibrationReport, FormFigure
 from vae_pipeline.detector.session import NetworkSession
 from vae_pipeline.detector.windows import WindowDetector
+from vae_pipeline.explanation.sensors import NormalSensors
 from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.features.windows import Windows, evenly
 from vae_pipeline.records import Calibration, Dataset
@@ -40,6 +41,8 @@ MARGIN = 0.02
 """PR-AUC by which another form must win on calibration units: less is within the noise of a training seed."""
 
 REFERENCE_SIZE = 1000
+EXPLAINED = 4000
+"""Normal calibration windows that show what sensors normally do."""
 FAULT_WINDOWS = 1000
 FAULT_SIZE = 3.0
 
@@ -90,6 +93,7 @@ def calibrate_windows(
         scorer,
         session,
         {name: values[evenly(len(values), REFERENCE_SIZE)] for name, values in reference.items()},
+        NormalSensors.of_windows(session.batches(windows.subset(normal).evenly(EXPLAINED)), scorer.late),
     )
     return detector, CalibrationReport.of(normal, criterion, forms, "windows")
 

@@ -1,6 +1,6 @@
-"""A detector of windows of sensor readings: it scores, decides and says which sensor deviates."""
+"""A detector of windows of sensor readings: it scores, decides and says which sensor deviates, and when."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,8 +9,12 @@ import numpy as np
 from vae_pipeline.calibration.scorers import Observation, WindowScorer
 from vae_pipeline.detector.description import WindowDescription
 from vae_pipeline.detector.detector import Progress, Scores
+from vae_pipeline.detector.explained_windows import Named, explain_windows
 from vae_pipeline.detector.scaled import ScaledDetector
+from vae_pipeline.detector.table_windows import TableWindows
 from vae_pipeline.errors import DetectorError
+from vae_pipeline.explanation.chosen import spread_highest
+from vae_pipeline.explanation.explanation import Explanation
 from vae_pipeline.features.scaling import fill_gaps
 from vae_pipeline.features.windows import Windows
 
@@ -63,26 +67,68 @@ class WindowDetector(ScaledDetector[WindowScorer]):
         Raises:
             DetectorError: the shape is another.
         """
+        return self.score_scaled(self.scaled_windows(windows))
+
+    def explain_scaled(self, windows: Windows, named: Sequence[Named]) -> list[Explanation]:
+        """Why each of some windows over scaled rows has its score; ``named`` says which windows they are."""
+        return explain_windows(self, windows, named)
+
+    def explain_windows(self, windows: np.ndarray, names: Sequence[str] | None = None) -> list[Explanation]:
+        """Why each of some windows in raw units has its score.
+
+        Args:
+            windows: shape (n_windows, channels, time), channels as in ``description.inputs``.
+            names: of the windows; ``window 1`` and so on when left out.
+
+        Raises:
+            DetectorError: the shape is another.
+        """
+        called = names or [f"window {number}" for number in range(1, len(windows) + 1)]
+        return self.explain_scaled(self.scaled_windows(windows), [Named(name) for name in called])
+
+    def explain_table(
+        self, columns: Mapping[str, np.ndarray], rows: Sequence[int] | None = None, *, top: int = 1
+    ) -> list[Explanation]:
+        """Why windows of a raw table have their scores.
+
+        Args:
+            columns: as `score_table` takes them.
+            rows: last rows of the windows, from 0; when left out the windows of highest score, spread over units.
+            top: how many of these.
+
+        Raises:
+            DetectorError: no window ends in a row, or what `score_table` raises.
+        """
+        table = self.table_windows(columns)
+        if rows is None:
+            scores = self.score_scaled(table.windows).score
+            chosen = spread_highest(
+                scores, table.unit[table.windows.ends], table.windows.ends, table.windows.length, top
+            )
+        else:
+            chosen = np.array([table.window_of(row) for row in rows], dtype=np.int64)
+        return self.explain_scaled(table.windows.subset(chosen), [table.named(place) for place in chosen])
+
+    def scaled_windows(self, windows: np.ndarray) -> Windows:
+        """Windows in raw units, shape (n_windows, channels, time), as windows over scaled rows.
+
+        Raises:
+            DetectorError: the shape is another.
+        """
         expected = (len(self.description.inputs), self.description.window)
         if windows.ndim != 3 or windows.shape[1:] != expected:
             channels = ", ".join(self.description.inputs)
             msg = f"windows have shape {windows.shape}, not (n, {expected[0]}, {expected[1]}) with channels {channels}"
             raise DetectorError(msg)
-        scaled = self.scaled_windows(windows)
-        n, time, sensors = scaled.shape
-        starts = np.arange(n, dtype=np.int64) * time
-        return self.score_scaled(Windows(scaled.reshape(n * time, sensors), starts, time))
-
-    def scaled_windows(self, windows: np.ndarray) -> np.ndarray:
-        """Windows in raw units, shape as `score_windows` takes them, scaled and without gaps, (n, time, sensors)."""
         n, _, time = windows.shape
         raw = windows.astype(np.float64).transpose(0, 2, 1)
         n_sensors = len(self.description.sensors)
-        flat = raw.reshape(n * time, windows.shape[1])
+        flat = raw.reshape(n * time, expected[0])
         scaled = self.scaler.transform(flat[:, :n_sensors], flat[:, n_sensors:])
         if not np.isfinite(scaled).all():
             scaled = np.concatenate([fill_gaps(rows) for rows in scaled.reshape(n, time, n_sensors)])
-        return np.ascontiguousarray(scaled.reshape(n, time, n_sensors))
+        starts = np.arange(n, dtype=np.int64) * time
+        return Windows(np.ascontiguousarray(scaled), starts, time)
 
     def score_table(self, columns: Mapping[str, np.ndarray], progress: Progress | None = None) -> TableScores:
         """Scores of a raw table, one for every row that ends a window.
@@ -92,6 +138,16 @@ class WindowDetector(ScaledDetector[WindowScorer]):
                 the unit column (or ``unit``) and the time column (or ``time``). Without a unit column the table is one
                 unit, without a time column its rows are in order.
             progress: called with the number of windows just scored.
+
+        Raises:
+            DetectorError: a column is missing or not numeric; the message names it.
+        """
+        table = self.table_windows(columns)
+        result = self.score_scaled(table.windows, progress)
+        return TableScores(result.score, result.alarm, table.row[table.windows.ends], table.short_units)
+
+    def table_windows(self, columns: Mapping[str, np.ndarray]) -> TableWindows:
+        """The windows of a raw table as `score_table` takes it, over its rows in order, scaled and without gaps.
 
         Raises:
             DetectorError: a column is missing or not numeric; the message names it.
@@ -111,9 +167,15 @@ class WindowDetector(ScaledDetector[WindowScorer]):
             if stop - start < length:
                 short.append(str(names[units[order[start]]]))
         index = np.concatenate(starts) if starts else np.empty(0, np.int64)
-        windows = Windows(scaled, index, length)
-        result = self.score_scaled(windows, progress)
-        return TableScores(result.score, result.alarm, order[windows.ends], tuple(short))
+        shown = self._optional(columns, self.description.time_column, "time")
+        return TableWindows(
+            windows=Windows(scaled, index, length),
+            row=order,
+            unit=units[order],
+            unit_names=tuple(str(name) for name in names),
+            time=None if shown is None else shown[order],
+            short_units=tuple(short),
+        )
 
     def _inputs(self, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The columns the detector reads, in order, as numbers; nothing is copied that is float64 already."""

@@ -8,7 +8,7 @@ from typing import cast
 from vae_pipeline.features.feature_set import FeatureSet, fold_folders
 from vae_pipeline.features.image_set import ImageSet
 from vae_pipeline.features.pair_set import PairSet
-from vae_pipeline.models.export import export_onnx
+from vae_pipeline.models.export import export_decoder, export_onnx
 from vae_pipeline.models.fit import EpochReport, FitResult, load_network
 from vae_pipeline.models.holdout import hold_out, hold_out_images
 from vae_pipeline.models.multimodal import fit as pairs_fit
@@ -48,8 +48,8 @@ def train(
     Args:
         dataset: its medium says which network, its ``training`` how it is fitted.
         features: the features folder; where it holds leave-out folds a network is fitted for each of them as well.
-        folder: gets ``network.json``, ``weights.npz``, ``history.json`` and ``model.onnx``, and the same in
-            ``folds/<number>`` for each fold.
+        folder: gets ``network.json``, ``weights.npz``, ``history.json``, ``model.onnx`` and ``decoder.onnx``, and the
+            same in ``folds/<number>`` for each fold.
         told: who is told.
         start: folder of an earlier fit to start from.
 
@@ -84,7 +84,7 @@ def _train_windows(features: FeatureSet, training: Training, folder: Path, told:
     fitted = windows_fit.fit(
         windows, steering, training, folder, report=told.report, progress=told.progress, start=start
     )
-    export_onnx(load_network(folder, TimeSeriesVAE), folder / "model.onnx")
+    _export(load_network(folder, TimeSeriesVAE), folder)
     return fitted
 
 
@@ -108,7 +108,7 @@ def _train_images(images: ImageSet, training: ImageTraining, folder: Path, told:
         progress=told.progress,
         start=start,
     )
-    export_onnx(load_network(folder, VisionVAE), folder / "model.onnx")
+    _export(load_network(folder, VisionVAE), folder)
     return fitted
 
 
@@ -116,3 +116,8 @@ def _train_pairs(pairs: PairSet, training: FusionTraining, folder: Path, told: T
     fitted = pairs_fit.fit(pairs, training, folder, report=told.report, progress=told.progress, start=start)
     export_onnx(load_network(folder, MultimodalVAE), folder / "model.onnx")
     return fitted
+
+
+def _export(network: TimeSeriesVAE | VisionVAE, folder: Path) -> None:
+    export_onnx(network, folder / "model.onnx")
+    export_decoder(network, folder / "decoder.onnx")

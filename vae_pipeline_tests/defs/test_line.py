@@ -48,9 +48,10 @@ class TestTheFirstRun:
             "raw": {"train.parquet", "test.parquet", "source.json"},
             "validated": {"verdict.json", "report.html"},
             "features": {"rows.npy", "features.json"},
-            "trained": {"model.onnx", "weights.npz", "network.json", "history.json", "training.json"},
+            "trained": {"model.onnx", "decoder.onnx", "weights.npz", "network.json", "history.json", "training.json"},
             "calibrated": {"detector", "report.json"},
             "evaluated": {"card.md", "evaluation.json", "scores.npz", "figures"},
+            "explained": {"index.html", "summary.json"},
         }
         for stage, names in needed.items():
             folder = Path(trained_home.first[stage]["folder"])
@@ -91,7 +92,7 @@ class TestTheSameRunAgain:
         found, told, _, _ = again
         assert {stage for stage, value in reused(found).items() if not value} <= {"promoted"}
         assert {stage for stage, text in told if text == "unchanged"} >= set(STAGES) - {"promoted"}
-        for stage in STAGES[:6]:
+        for stage in STAGES[:7]:
             assert found[stage]["folder"] == trained_home.first[stage]["folder"]
 
     def test_adds_no_mlflow_run_and_no_version(self, again):
@@ -106,7 +107,7 @@ class TestTheSameRunAgain:
 class TestAnotherHyperparameter:
     def test_trains_anew_on_the_same_features(self, changed):
         expected = dict.fromkeys(("raw", "validated", "features"), True)
-        expected |= dict.fromkeys(("trained", "calibrated", "evaluated", "registered"), False)
+        expected |= dict.fromkeys(("trained", "calibrated", "evaluated", "explained", "registered"), False)
         assert {stage: reused(changed)[stage] for stage in expected} == expected
         assert changed["trained"]["epochs"] == 1
 

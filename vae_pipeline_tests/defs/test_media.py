@@ -116,7 +116,7 @@ def test_the_registered_detector_scores_as_the_evaluation_did(either, media_home
 def test_the_same_run_again_makes_nothing_anew(either):
     _, (first, _, again, runs) = either
     assert {stage for stage, found in again.items() if not found.get("reused")} <= {"promoted"}
-    assert all(folder_of(again, stage) == folder_of(first, stage) for stage in STAGES[:6])
+    assert all(folder_of(again, stage) == folder_of(first, stage) for stage in STAGES[:7])
     assert runs[0] == runs[1]
     assert again["registered"]["version"] == 1
 

@@ -12,7 +12,7 @@ from vae_pipeline.detector.window_calibration import calibrate_windows
 from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.features.build import build
 from vae_pipeline.features.feature_set import FeatureSet
-from vae_pipeline.models.export import export_onnx
+from vae_pipeline.models.export import export_decoder, export_onnx
 from vae_pipeline.models.fit import save_network
 from vae_pipeline.models.timeseries.network import NetworkShape, TimeSeriesVAE
 from vae_pipeline.records import Calibration, Dataset
@@ -59,4 +59,5 @@ def draw_network(folder: Path, channels: int, length: int) -> Path:
     network = TimeSeriesVAE(shape).eval()
     save_network(network, folder)
     export_onnx(network, folder / "model.onnx")
+    export_decoder(network, folder / "decoder.onnx")
     return folder / "model.onnx"

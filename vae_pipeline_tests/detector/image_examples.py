@@ -10,7 +10,7 @@ from vae_pipeline.detector.images import ImageDetector
 from vae_pipeline.detector.report import CalibrationReport
 from vae_pipeline.features.build import build
 from vae_pipeline.features.image_set import ImageSet
-from vae_pipeline.models.export import export_onnx
+from vae_pipeline.models.export import export_decoder, export_onnx
 from vae_pipeline.models.fit import save_network
 from vae_pipeline.models.vision.network import ImageShape, VisionVAE
 from vae_pipeline.records import Dataset
@@ -57,4 +57,5 @@ def draw_image_network(folder: Path, *, head: bool = True) -> Path:
     folder.mkdir(parents=True)
     save_network(network, folder)
     export_onnx(network, folder / "model.onnx")
+    export_decoder(network, folder / "decoder.onnx")
     return folder / "model.onnx"

@@ -168,7 +168,12 @@ def test_extreme_and_constant_readings_have_finite_scores(plain):
 def test_a_saved_detector_is_the_same_detector(example, tmp_path):
     columns = example.test_columns()
     example.detector.save(tmp_path / "saved")
-    assert {path.name for path in (tmp_path / "saved").iterdir()} == {"model.onnx", "detector.json", "arrays.npz"}
+    assert {path.name for path in (tmp_path / "saved").iterdir()} == {
+        "model.onnx",
+        "decoder.onnx",
+        "detector.json",
+        "arrays.npz",
+    }
     again = Detector.load(tmp_path / "saved")
     assert again.description == example.detector.description
     expected, found = example.detector.score_table(columns), again.score_table(columns)

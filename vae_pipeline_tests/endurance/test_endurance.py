@@ -11,7 +11,7 @@ from vae_pipeline_tests.endurance.conftest import Place
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("begun", ["[3/8] features", "[6/8] evaluated"])
+@pytest.mark.parametrize("begun", ["[3/9] features", "[6/9] evaluated"])
 def test_a_killed_run_is_completed_by_running_it_again(
     begun: str, place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,6 +66,8 @@ class MultimodalVAE(nn.Module):
 
     Shape: ClassVar[Any] = FusionShape
     INPUT: ClassVar = (*MODALITIES, "pairs", "present", "shown")
+    COUNTS: ClassVar = (*MODALITIES, "pairs", "pairs", "shown")
+    """What there are as many of as each input is long."""
 
     def __init__(self, shape: FusionShape) -> None:
         super().__init__()

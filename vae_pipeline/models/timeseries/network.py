@@ -92,3 +92,7 @@ class TimeSeriesVAE(nn.Module):
         """What is exported: reconstruction and posterior mean, with z = mean."""
         posterior = self.encode(windows)
         return self.decode(posterior.mean), posterior.mean
+
+    def imagine(self, latent: Tensor) -> tuple[Tensor, ...]:
+        """What is exported as the decoder: windows of latent vectors."""
+        return (self.decode(latent),)

@@ -108,12 +108,22 @@ class VisionVAE(nn.Module):
 
         The reconstruction has the images' shape, in [0, 1].
         """
-        scaled = images.permute(0, 3, 1, 2).float() / 255.0
-        posterior = self.encode(scaled)
-        reconstruction = self.decode(posterior.mean)
-        found = self.segment(scaled, reconstruction)
+        latent = self.encode(_planes(images)).mean
+        shown, *found = self.imagine(latent, images)
+        return (shown, latent, *found)
+
+    def imagine(self, latent: Tensor, images: Tensor | None = None) -> tuple[Tensor, ...]:
+        """What is exported as the decoder: reconstruction and, with a head, log-odds of ``images`` against it."""
+        reconstruction = self.decode(latent)
         shown = reconstruction.permute(0, 2, 3, 1)
-        return (shown, posterior.mean) if found is None else (shown, posterior.mean, found)
+        if self.head is None or images is None:
+            return (shown,)
+        return shown, self.head(torch.cat([_planes(images), reconstruction], 1)).squeeze(1)
+
+
+def _planes(images: Tensor) -> Tensor:
+    """Images uint8 (n, size, size, 3) as the network takes them: (n, 3, size, size) in [0, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 255.0
 
 
 class SegmentationHead(nn.Module):
