@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vae_pipeline.calibration.scorers import Observation
-from vae_pipeline.explanation.explanation import Explanation, LatentEvidence
+from vae_pipeline.explanation.explanation import Explanation, LatentEvidence, SensorEvidence
 from vae_pipeline.explanation.latents import explained_latents
 from vae_pipeline.explanation.sensors import course, measured, ranked
 from vae_pipeline.features.windows import Windows
@@ -14,7 +14,7 @@ from vae_pipeline.features.windows import Windows
 if TYPE_CHECKING:
     from vae_pipeline.detector.windows import WindowDetector
 
-__all__ = ["Named", "explain_windows"]
+__all__ = ["Named", "explain_windows", "explained_sensors"]
 
 LATENTS = 64
 """Latents that are moved at most."""
@@ -44,9 +44,7 @@ def explain_windows(detector: "WindowDetector", windows: Windows, named: Sequenc
     for place, called in enumerate(named):
         observation = detector.session.observe(windows.take(slice(place, place + 1)))
         score = float(detector.score_observation(observation)[0])
-        names, normal = detector.description.sensors, detector.normal_sensors
-        sensors = ranked(names, measured(observation, detector.description.late)[0], normal)
-        sensors = course(sensors, names, observation.windows[0], observation.reconstruction[0], normal.row)
+        sensors = explained_sensors(detector, observation)
         found.append(
             Explanation(
                 detector=detector.description.name,
@@ -62,6 +60,13 @@ def explain_windows(detector: "WindowDetector", windows: Windows, named: Sequenc
             )
         )
     return found
+
+
+def explained_sensors(detector: "WindowDetector", observation: Observation) -> tuple[SensorEvidence, ...]:
+    """What speaks against each sensor in the first window of an observation, the most first."""
+    names, normal = detector.description.sensors, detector.normal_sensors
+    sensors = ranked(names, measured(observation, detector.description.late)[0], normal)
+    return course(sensors, names, observation.windows[0], observation.reconstruction[0], normal.row)
 
 
 def _latents(detector: "WindowDetector", observation: Observation, score: float) -> tuple[LatentEvidence, ...]:

@@ -10,11 +10,14 @@ import numpy as np
 from vae_pipeline.calibration.fusion import PairScorer
 from vae_pipeline.detector.description import PairDescription
 from vae_pipeline.detector.detector import Detector, Progress, Scores, named, under
+from vae_pipeline.detector.explained_pairs import explain_pair
+from vae_pipeline.detector.explained_windows import Named
 from vae_pipeline.detector.images import ImageDetector
 from vae_pipeline.detector.pair_session import PAIR_BATCH, ImageView, PairSession, WindowView
 from vae_pipeline.detector.session import NetworkSession
 from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.errors import DetectorError
+from vae_pipeline.explanation.explanation import Explanation
 
 __all__ = ["PairDetector", "PairScores"]
 
@@ -137,21 +140,8 @@ class PairDetector(Detector):
         Raises:
             DetectorError: there are not as many windows as images, a pair has neither, or a shape is another.
         """
-        counts = {len(part) for part in (windows, images) if part is not None}
-        if len(counts) != 1:
-            numbers = [0 if part is None else len(part) for part in (windows, images)]
-            msg = (
-                f"{self.description.name}: {numbers[0]} windows and {numbers[1]} images are no pairs; give as many of "
-                "each, and mark what is missing"
-            )
-            raise DetectorError(msg)
-        count = counts.pop()
-        seen = np.zeros(count, bool) if windows is None else ~np.isnan(windows).all((1, 2))
-        shown = np.array([images is not None and images[place] is not None for place in range(count)], dtype=bool)
-        if not (seen | shown).all():
-            pair = int(np.flatnonzero(~(seen | shown))[0])
-            msg = f"{self.description.name}: pair {pair} has neither a window nor an image; leave it out"
-            raise DetectorError(msg)
+        seen, shown = self._there(windows, images)
+        count = len(seen)
         found = np.full((3, count), np.nan)
         for has_window, has_image in ((True, True), (True, False), (False, True)):
             mine = np.flatnonzero((seen == has_window) & (shown == has_image))
@@ -163,6 +153,48 @@ class PairDetector(Detector):
                 )
                 found[:, mine] = scored.score, scored.windows, scored.images
         return PairScores(found[0], self.decide(found[0]), found[1], found[2])
+
+    def _there(self, windows: np.ndarray | None, images: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Whether each pair has a window and an image, boolean (n,) each."""
+        counts = {len(part) for part in (windows, images) if part is not None}
+        if len(counts) != 1:
+            numbers = [0 if part is None else len(part) for part in (windows, images)]
+            msg = (
+                f"{self.description.name}: {numbers[0]} windows and {numbers[1]} images are no pairs; give as many of "
+                "each, and mark what is missing"
+            )
+            raise DetectorError(msg)
+        count = counts.pop()
+        seen = np.asarray(np.zeros(count, bool) if windows is None else ~np.isnan(windows).all((1, 2)))
+        shown = np.array([images is not None and images[place] is not None for place in range(count)], dtype=bool)
+        if not (seen | shown).all():
+            pair = int(np.flatnonzero(~(seen | shown))[0])
+            msg = f"{self.description.name}: pair {pair} has neither a window nor an image; leave it out"
+            raise DetectorError(msg)
+        return seen, shown
+
+    def explain_pairs(
+        self,
+        windows: np.ndarray | None,
+        images: Sequence[np.ndarray | None] | np.ndarray | None,
+        names: Sequence[str] | None = None,
+    ) -> list[Explanation]:
+        """Why each of some pairs in raw units has its score; shapes as `score_pairs` takes them.
+
+        Raises:
+            DetectorError: what `score_pairs` raises.
+        """
+        seen, shown = self._there(windows, images)
+        found = []
+        for place in range(len(seen)):
+            picture = None
+            if shown[place]:
+                came = np.asarray(images[place])  # type: ignore[index]
+                picture = (*self.images.ready(came), (came.shape[0], came.shape[1]))
+            window = self._scaled(windows, np.array([place]))[0] if seen[place] else None
+            called = Named(names[place] if names else f"pair {place + 1}")
+            found.append(explain_pair(self, window, picture, called)[0])
+        return found
 
     def _scaled(self, windows: Any, mine: np.ndarray) -> np.ndarray:
         return self.windows.scaled_windows(windows[mine]).take(slice(None))

@@ -9,18 +9,21 @@ import numpy as np
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.detector.explained_clips import explain_clip
 from vae_pipeline.detector.explained_images import explain_image
+from vae_pipeline.detector.explained_pairs import explain_pair
 from vae_pipeline.detector.explained_windows import Named
 from vae_pipeline.detector.images import ImageDetector
+from vae_pipeline.detector.pairs import PairDetector
 from vae_pipeline.detector.sounds import SoundDetector
 from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.evaluation.attribution import Attributor
-from vae_pipeline.evaluation.explanation_figures import image_figure, window_figure
+from vae_pipeline.evaluation.explanation_figures import image_figure, stacked, window_figure
 from vae_pipeline.evaluation.explanation_page import explanation_page, summary_page
 from vae_pipeline.evaluation.result import Told
 from vae_pipeline.explanation.chosen import spread_highest
 from vae_pipeline.explanation.explanation import Attribution, Explanation
 from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.features.image_set import ImageSet
+from vae_pipeline.features.pair_set import PairSet
 from vae_pipeline.records import Dataset, Record
 from vae_pipeline.storage import write_bytes, write_json
 
@@ -76,6 +79,8 @@ def explain_test_part(
     detector = Detector.load(calibrated / "detector")
     if dataset.medium == "image":
         scores, reported = _images(cast("ImageDetector", detector), ImageSet.open(features), trained)
+    elif dataset.medium == "pair":
+        scores, reported = _pairs(cast("PairDetector", detector), PairSet.open(features))
     elif dataset.medium == "sound":
         scores, reported = _clips(cast("SoundDetector", detector), FeatureSet.open(features), trained)
     else:
@@ -196,6 +201,33 @@ def _images(detector: ImageDetector, images: ImageSet, trained: Path) -> tuple[n
             level = detector.description.map_level
             picture = image_figure(seen.astype(np.uint8), explained.map, explained.regions, level, np.abs(parts))
             yield Reported(explanation, picture)
+
+    return scores, reported()
+
+
+def _pairs(detector: PairDetector, pairs: PairSet) -> tuple[np.ndarray, Iterator[Reported]]:
+    paired = pairs.paired("test")
+    readings = paired.windows.take(slice(None))
+    scores = detector.score_scaled(readings, paired.pixels[paired.images]).score
+    alarms = np.flatnonzero(detector.decide(scores))
+    ends = paired.windows.ends
+    order = alarms[spread_highest(scores[alarms], paired.unit[alarms], ends[alarms], paired.windows.length, MOST)]
+
+    def reported() -> Iterator[Reported]:
+        images, level = pairs.images, detector.images.description.map_level
+        for place in order.tolist():
+            image, end = int(paired.images[place]), int(ends[place])
+            unit, row = pairs.windows.unit_names[paired.unit[place]], int(pairs.windows.file_row[end]) + 1
+            time = f"{pairs.windows.row_time[end]:.15g}"
+            called = Named(f"{unit}, row {row}, with {images.names[image]}", unit, time, row)
+            pixels, (height, width) = images.pixels[image], images.shapes[image].tolist()
+            given = (pixels, images.placements[image], (height, width))
+            explanation, shown = explain_pair(detector, readings[place], given, called)
+            pictures = [window_figure(explanation)]
+            if shown is not None:
+                seen = np.stack([images.lying(image, pixels[:, :, colour]) for colour in range(3)], axis=2)
+                pictures.append(image_figure(seen.astype(np.uint8), shown.map, shown.regions, level, None))
+            yield Reported(explanation, stacked(pictures))
 
     return scores, reported()
 

@@ -1,15 +1,18 @@
 """Pictures of an explanation, each as the bytes of a PNG."""
 
+import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from vae_pipeline.evaluation import style
 
 if TYPE_CHECKING:
     from vae_pipeline.explanation.explanation import Explanation
 
-__all__ = ["image_figure", "window_figure"]
+__all__ = ["image_figure", "stacked", "window_figure"]
 
 COURSES = 4
 BARS = 10
@@ -74,6 +77,19 @@ def image_figure(
     if attribution is not None:
         axes[3].imshow(attribution, extent=box, cmap="viridis", alpha=0.85)
     return style.png(figure)
+
+
+def stacked(pictures: Sequence[bytes]) -> bytes:
+    """PNG pictures one below the other, as one."""
+    opened = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
+    whole = Image.new("RGB", (max(each.width for each in opened), sum(each.height for each in opened)), "white")
+    top = 0
+    for each in opened:
+        whole.paste(each, (0, top))
+        top += each.height
+    buffer = io.BytesIO()
+    whole.save(buffer, "png")
+    return buffer.getvalue()
 
 
 def _short(name: str) -> str:

@@ -42,7 +42,8 @@ def explanation_page(explanation: Explanation, picture: bytes, *, unit_of_rows: 
         f"Most stands out: {escape(explanation.headline)}.{_when(explanation, unit_of_rows)}</p></div>"
         f"<p><img alt='figure' src='{_inline(picture)}'></p>"
     )
-    return _page(explanation.name, body + _sensors(explanation) + _regions(explanation) + _rest(explanation))
+    parts = (_modalities, _sensors, _regions, _rest)
+    return _page(explanation.name, body + "".join(part(explanation) for part in parts))
 
 
 def summary_page(title: str, told: str, explained: Sequence[tuple[Explanation, str]], rows: Sequence[Any]) -> str:
@@ -94,6 +95,13 @@ def _sensors(explanation: Explanation) -> str:
         + _table(("sensor", "evidence", "share", "change", "residual", "level", "when"), rows)
         + f"<p class='soft'>{note}</p>"
     )
+
+
+def _modalities(explanation: Explanation) -> str:
+    if not explanation.modalities:
+        return ""
+    rows = [(side.name, f"{side.surprise:.2f}", f"{side.share:.0%}") for side in explanation.modalities]
+    return "<h2>Which side of the pair</h2>" + _table(("side", "surprise (nats)", "share"), rows)
 
 
 def _regions(explanation: Explanation) -> str:

@@ -6,7 +6,7 @@ holds no decoder says nothing of latents.
 
 from vae_pipeline.records import Medium, Record
 
-__all__ = ["Attribution", "Explanation", "LatentEvidence", "Region", "SensorEvidence"]
+__all__ = ["Attribution", "Explanation", "LatentEvidence", "ModalityEvidence", "Region", "SensorEvidence"]
 
 
 class SensorEvidence(Record):
@@ -65,6 +65,14 @@ class LatentEvidence(Record):
     jacobian: float
 
 
+class ModalityEvidence(Record):
+    """How surprising one side of a pair is by itself, in nats, and its share of the surprise of both."""
+
+    name: str
+    surprise: float
+    share: float
+
+
 class Attribution(Record):
     """The part of the score's difference from that of a normal sample which an input accounts for, with its sign."""
 
@@ -93,14 +101,16 @@ class Explanation(Record):
     start: int | None = None
     end: int | None = None
     regions: tuple[Region, ...] = ()
+    modalities: tuple[ModalityEvidence, ...] = ()
     latents: tuple[LatentEvidence, ...] = ()
     attribution: tuple[Attribution, ...] = ()
     attribution_by: str | None = None
 
     @property
     def headline(self) -> str:
-        """What stands out most, in a few words."""
-        if self.sensors:
+        """What stands out most, in a few words; of a pair what does in the more surprising side of it."""
+        leading = max(self.modalities, key=lambda side: side.surprise).name if self.modalities else None
+        if self.sensors and not (self.regions and leading == "image"):
             return f"{self.sensors[0].name} ({self.sensors[0].share:.0%} of the evidence)"
         if self.regions:
             first = self.regions[0]

@@ -41,8 +41,9 @@ def export_onnx(network: TimeSeriesVAE | VisionVAE | MultimodalVAE, path: Path) 
     of images with a head, ``segmentation``; of pairs those of `MultimodalVAE.observe`. The batch dimension is dynamic.
     """
     outputs = list(network.OUTPUTS)
+    inputs: dict[str, Tensor]
     if isinstance(network, MultimodalVAE):
-        inputs, counts = dict(zip(network.INPUT, network.example(), strict=True)), network.COUNTS
+        inputs, counts = dict[str, Tensor](zip(network.INPUT, network.example(), strict=True)), network.COUNTS
     else:
         inputs, counts = {network.INPUT: network.example()}, ("n",)
     _export(_Observing(network.eval()), inputs, outputs, path, counts)

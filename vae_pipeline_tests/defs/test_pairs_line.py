@@ -38,7 +38,7 @@ datasets:
     training: {epochs: 1, pairs_per_epoch: 16}
 """
 
-STAGES = ["raw", "features", "trained", "calibrated", "evaluated", "registered", "promoted"]
+STAGES = ["raw", "features", "trained", "calibrated", "evaluated", "explained", "registered", "promoted"]
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +75,7 @@ def test_the_registered_detector_scores_pairs(found, home):
 def test_the_same_run_again_makes_nothing_anew(found, home):
     again = home.run("both", "multimodal")
     assert {stage for stage, facts in again.items() if not facts.get("reused")} <= {"promoted"}
-    assert all(Path(again[stage]["folder"]) == Path(found[stage]["folder"]) for stage in STAGES[:5])
+    assert all(Path(again[stage]["folder"]) == Path(found[stage]["folder"]) for stage in STAGES[:6])
 
 
 def test_without_the_two_lines_it_says_what_is_missing(untrained):

@@ -118,3 +118,23 @@ def test_the_sum_stays_unless_another_form_is_clearly_better(gain, form):
         FormFigure(form=("largest",), roc_auc=0.9 + gain, pr_auc=0.9),
     )
     assert chosen_form(forms) == form
+
+
+def test_an_explanation_says_which_side_sensor_and_region(example, raw):
+    windows, images = raw
+    [both, seen, shown] = example.detector.explain_pairs(
+        np.where(np.arange(3)[:, None, None] == 2, np.nan, windows[:3]), [images[0], None, images[2]], ["a", "b", "c"]
+    )
+    scores = example.detector.score_pairs(
+        np.where(np.arange(3)[:, None, None] == 2, np.nan, windows[:3]), [images[0], None, images[2]]
+    ).score
+    assert [explanation.score for explanation in (both, seen, shown)] == pytest.approx(scores.tolist(), abs=1e-5)
+    assert [[side.name for side in explanation.modalities] for explanation in (both, seen, shown)] == [
+        ["window", "image"],
+        ["window"],
+        ["image"],
+    ]
+    assert sum(side.share for side in both.modalities) == pytest.approx(1.0)
+    assert {sensor.name for sensor in both.sensors} == set(example.detector.windows.description.sensors)
+    assert shown.sensors == ()
+    assert both.name == "a"

@@ -7,6 +7,7 @@ from vae_pipeline.calibration.separation import roc_auc
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.evaluation.challenge import challenge
 from vae_pipeline.evaluation.evaluate import evaluate
+from vae_pipeline.evaluation.explain import explain_test_part
 from vae_pipeline.evaluation.result import read_scored
 from vae_pipeline.features.pair_set import GROUPS
 from vae_pipeline.storage import write_json
@@ -85,3 +86,20 @@ def test_a_champion_that_is_the_challenger_is_not_worse(result, example):
         champion_metrics={},
     )
     assert decision.difference == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_highest_alarms_of_pairs_are_explained(result, example):
+    del result
+    folder = example.folder / "why"
+    folder.mkdir()
+    dataset = example.dataset
+    example.detector.save(folder / "c/detector")
+    summary = explain_test_part(dataset, example.pairs.folder, folder, folder / "c", folder)
+    scores = example.detector.score_scaled(
+        example.pairs.paired("test").windows.take(slice(None)),
+        example.pairs.images.pixels[example.pairs.paired("test").images],
+    ).score
+    assert summary.alarms == example.detector.decide(scores).sum()
+    assert len(summary.explained) == len(list(folder.glob("*.json"))) - 1
+    for page in folder.glob("0*.html"):
+        assert "Which side of the pair" in page.read_text()
