@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["image_figure", "stacked", "window_figure"]
 
 COURSES = 4
-BARS = 10
+BARS = 6
 
 
 def window_figure(explanation: "Explanation") -> bytes:
@@ -26,7 +26,7 @@ def window_figure(explanation: "Explanation") -> bytes:
     shown = [sensor for sensor in explanation.sensors if sensor.profile][:COURSES]
     if not shown:
         return style.message("There is no course to show.")
-    figure, axes = style.canvas(len(shown) + 1, 1, width=7.5, height=2.2 + 1.3 * len(shown))
+    figure, axes = style.canvas(len(shown) + 1, 1, width=7.5, height=1.6 * (len(shown) + 1))
     bars = explanation.sensors[:BARS]
     axes[0].barh(range(len(bars)), [sensor.evidence for sensor in bars], color=style.OURS)
     axes[0].set_yticks(range(len(bars)), [_short(sensor.name) for sensor in bars])
