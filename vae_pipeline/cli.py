@@ -1,4 +1,4 @@
-"""The command line: ``vae-pipeline run | datasets | models | score | ui | demo``."""
+"""The command line: ``vae-pipeline run | tune | datasets | models | score | ui | demo``."""
 
 import argparse
 import json
@@ -62,6 +62,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command=_run)
 
+    tune = commands.add_parser("tune", help="search hyperparameters on calibration data; the next run trains with them")
+    tune.add_argument("line", choices=_LINES)
+    tune.add_argument("dataset")
+    tune.add_argument("--trials", type=int, help="trainings, those of earlier commands among them (20)")
+    tune.add_argument("--minutes", type=float, help="of all commands that went on with the study (60)")
+    tune.add_argument("--workers", type=int, help="processes that train at a time (1)")
+    tune.add_argument("--fresh", action="store_true", help="forget the trials there are and begin anew")
+    tune.set_defaults(command=_tune)
+
     datasets = commands.add_parser("datasets", help="what can be trained on")
     datasets.set_defaults(command=_datasets)
 
@@ -99,8 +108,47 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _tune(options: argparse.Namespace) -> int:
+    from vae_pipeline.catalog import dataset
+    from vae_pipeline.console import StageLog, trials_table
+    from vae_pipeline.defs.execute import open_instance, run_partition
+    from vae_pipeline.experiments.best import read_best
+    from vae_pipeline.registry.tracking import Tracker
+
+    line, name, settings = options.line, options.dataset, load_settings()
+    entry = dataset(name, line, settings.catalog_files)
+    given = {key: getattr(options, key) for key in ("trials", "minutes", "workers")}
+    given = {key: value for key, value in given.items() if value is not None}
+    for key, value in given.items():
+        _require_allowed(f"--{key} {value}", entry.tuning, {key: value})
+    instance = open_instance(settings)
+    Tracker(settings).end_orphans(line)
+    log = StageLog(("raw", "validated", "features", "tuned"))
+    config = {"tuned": {"config": {**given, "fresh": options.fresh}}}
+    found = run_partition(line, name, config, instance, log, f"{line}_tune")["tuned"]
+    best = read_best(Path(found["folder"]))
+    print(f"\n{trials_table(best.trials)}\n")
+    default = "failed" if best.default_value is None else f"{best.default_value:.4f}"
+    print(f"best        {best.value:.4f}, trial {best.trial}; the catalogue's values {default} (by {best.criterion})")
+    print(f"took        {len(best.trials)} trials, {best.seconds / 60:.1f} minutes; ended by {best.within}")
+    print(f"pictures    {found['folder']}")
+    if best.default:
+        print("result      no trial beats the catalogue's values: training stays as it is")
+    else:
+        print(f"result      vae-pipeline run {line} {name} trains with it from now on")
+    return 0
+
+
+def _require_allowed(option: str, record: Record, given: dict[str, Any]) -> None:
+    try:
+        type(record).model_validate({**record.model_dump(), **given})
+    except ValidationError as error:
+        msg = f"{option}: {error.errors()[0]['msg']}"
+        raise SettingError(msg) from error
+
+
 def _train(line: Line, name: str, config: dict[str, Any], settings: Settings) -> None:
-    from vae_pipeline.artifacts import STAGE_CODE_VERSIONS
+    from vae_pipeline.artifacts import CHAIN
     from vae_pipeline.catalog import dataset
     from vae_pipeline.console import StageLog, detector_table
     from vae_pipeline.defs.execute import open_instance, run_partition
@@ -110,7 +158,7 @@ def _train(line: Line, name: str, config: dict[str, Any], settings: Settings) ->
     dataset(name, line, settings.catalog_files)
     instance, tracker = open_instance(settings), Tracker(settings)
     tracker.end_orphans(line)  # and a server that does not answer is told before the work, not after it
-    found = run_partition(line, name, config, instance, StageLog(list(STAGE_CODE_VERSIONS)))
+    found = run_partition(line, name, config, instance, StageLog(CHAIN))
     version = found["registered"]["version"]
     metrics = Shelf(tracker).version(f"{line}-{name}", int(version)).metrics
     calibrated, evaluated = found["calibrated"], found["evaluated"]

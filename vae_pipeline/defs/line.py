@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from vae_pipeline.artifacts import CHAIN
 from vae_pipeline.defs.partitions import line_partitions
 from vae_pipeline.defs.stages.calibrated import calibrated_asset
 from vae_pipeline.defs.stages.evaluated import evaluated_asset
@@ -10,6 +11,7 @@ from vae_pipeline.defs.stages.promoted import promoted_asset
 from vae_pipeline.defs.stages.raw import raw_asset
 from vae_pipeline.defs.stages.registered import registered_asset
 from vae_pipeline.defs.stages.trained import trained_asset
+from vae_pipeline.defs.stages.tuned import tuned_asset
 from vae_pipeline.defs.stages.validated import validated_asset
 from vae_pipeline.records import Line
 
@@ -26,14 +28,26 @@ _STAGES = (
     promoted_asset,
 )
 
+_ON_DEMAND = (tuned_asset,)
+"""Stages that a person asks for; the line runs without them."""
+
+_TUNING = ("raw", "validated", "features", "tuned")
+
 
 def line_definitions(line: Line) -> dg.Definitions:
-    """Assets, job and weekly schedule of a line."""
+    """Assets, jobs and weekly schedule of a line."""
     partitions = line_partitions(line)
     job = dg.define_asset_job(
         line,
-        selection=dg.AssetSelection.groups(line),
+        selection=dg.AssetSelection.assets(*([line, stage] for stage in CHAIN)),
         description="From raw data to the champion, for one dataset, in one process.",
+        executor_def=dg.in_process_executor,
+    )
+
+    tuning = dg.define_asset_job(
+        f"{line}_tune",
+        selection=dg.AssetSelection.assets(*([line, stage] for stage in _TUNING)),
+        description="Search hyperparameters for one dataset; the line's next run trains with the best.",
         executor_def=dg.in_process_executor,
     )
 
@@ -52,4 +66,6 @@ def line_definitions(line: Line) -> dg.Definitions:
         week = context.scheduled_execution_time.date().isoformat()
         return [dg.RunRequest(run_key=f"{week}-{name}", partition_key=name) for name in known]
 
-    return dg.Definitions(assets=[stage(line) for stage in _STAGES], jobs=[job], schedules=[retrain_weekly])
+    return dg.Definitions(
+        assets=[stage(line) for stage in (*_STAGES, *_ON_DEMAND)], jobs=[job, tuning], schedules=[retrain_weekly]
+    )

@@ -18,8 +18,8 @@ def asked(image_example, monkeypatch, tmp_path):
         fields["registration"] = Registration.from_arrays(arrays) if registered else None
         images = type(image_example.images)(**fields)
         seen = []
-        monkeypatch.setattr(training.ImageSet, "open", lambda folder: images)
-        monkeypatch.setattr(training, "_train_images", lambda _, chosen, *rest: seen.append(chosen))
+        monkeypatch.setattr(training.ImageSet, "open", lambda _: images)
+        monkeypatch.setattr(training, "_train_images", lambda _, chosen, *_rest: seen.append(chosen))
         training.train(picture_dataset(imaging={"size": 32, "pose": pose}, training=stated), tmp_path, tmp_path)
         assert isinstance(seen[0], ImageTraining)
         return seen[0].rotation
