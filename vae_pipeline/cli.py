@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a hyperparameter or calibration setting; an unknown NAME lists those of the line",
     )
+    run.add_argument("--folds", type=int, metavar="K", help="then cross-validate: hold out every unit once, in K folds")
     run.set_defaults(command=_run)
 
     tune = commands.add_parser("tune", help="search hyperparameters on calibration data; the next run trains with them")
@@ -104,8 +105,30 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    _train(options.line, options.dataset, _stage_config(options.line, options.set), load_settings())
+    config, settings = _stage_config(options.line, options.set), load_settings()
+    if options.folds is not None and options.folds < 2:
+        msg = f"--folds {options.folds}: at least 2 are needed, one to hold out and one to fit on"
+        raise SettingError(msg)
+    _train(options.line, options.dataset, config, settings)
+    if options.folds is not None:
+        _cross_validate(options.line, options.dataset, options.folds, config, settings)
     return 0
+
+
+def _cross_validate(line: Line, name: str, folds: int, config: dict[str, Any], settings: Settings) -> None:
+    from vae_pipeline.console import StageLog, folds_table
+    from vae_pipeline.defs.execute import open_instance, run_partition
+    from vae_pipeline.experiments.cross_validate import read_folds
+
+    print()
+    given = {**config.get("calibrated", {}).get("config", {}), "folds": folds}
+    stage = "cross_validated"
+    log = StageLog((stage,))
+    made = run_partition(line, name, {stage: {"config": given}}, open_instance(settings), log, f"{line}_folds")[stage]
+    found = read_folds(Path(made["folder"]))
+    print(f"\n{folds_table(found.folds, found.mean, found.spread)}\n")
+    print(f"scored      {found.scored}")
+    print(f"table       {Path(made['folder']) / 'folds.csv'}")
 
 
 def _tune(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["StageLog", "detector_table", "grid", "trials_table"]
+__all__ = ["StageLog", "detector_table", "folds_table", "grid", "trials_table"]
 
 
 _MORE = {"partial_auc": "pAUC", "pixel_auroc": "pixel ROC-AUC", "aupro": "AUPRO"}
@@ -62,6 +62,17 @@ def trials_table(trials: Sequence[Any]) -> str:
         parameters = [shown(trial.parameters.get(name)) for name in names]
         rows.append([number, value, *areas, str(trial.epochs), f"{trial.seconds:.0f}", *parameters])
     return grid(rows)
+
+
+def folds_table(folds: Sequence[Any], mean: Mapping[str, float], spread: Mapping[str, float]) -> str:
+    """The figures of every fold, their mean and their spread; see `vae_pipeline.experiments.cross_validate`."""
+
+    def row(title: str, count: str, figures: Mapping[str, float]) -> list[str]:
+        return [title, count, *(f"{figures[name]:.3f}" if name in figures else "–" for name in mean)]
+
+    rows = [["fold", "held out", *(name.replace("_", " ") for name in mean)]]
+    rows += [row(str(fold.number), str(len(fold.held_out)), fold.metrics) for fold in folds]
+    return grid([*rows, row("mean", "", mean), row("spread", "", spread)])
 
 
 class StageLog:

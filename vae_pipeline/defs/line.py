@@ -5,6 +5,7 @@ import dagster as dg
 from vae_pipeline.artifacts import CHAIN
 from vae_pipeline.defs.partitions import line_partitions
 from vae_pipeline.defs.stages.calibrated import calibrated_asset
+from vae_pipeline.defs.stages.cross_validated import cross_validated_asset
 from vae_pipeline.defs.stages.evaluated import evaluated_asset
 from vae_pipeline.defs.stages.features import features_asset
 from vae_pipeline.defs.stages.promoted import promoted_asset
@@ -28,7 +29,7 @@ _STAGES = (
     promoted_asset,
 )
 
-_ON_DEMAND = (tuned_asset,)
+_ON_DEMAND = (tuned_asset, cross_validated_asset)
 """Stages that a person asks for; the line runs without them."""
 
 _TUNING = ("raw", "validated", "features", "tuned")
@@ -51,6 +52,13 @@ def line_definitions(line: Line) -> dg.Definitions:
         executor_def=dg.in_process_executor,
     )
 
+    folds = dg.define_asset_job(
+        f"{line}_folds",
+        selection=dg.AssetSelection.assets([line, "cross_validated"]),
+        description="Cross-validation by unit of what the line's last run trained.",
+        executor_def=dg.in_process_executor,
+    )
+
     @dg.schedule(
         job=job,
         cron_schedule="0 3 * * 0",
@@ -67,5 +75,5 @@ def line_definitions(line: Line) -> dg.Definitions:
         return [dg.RunRequest(run_key=f"{week}-{name}", partition_key=name) for name in known]
 
     return dg.Definitions(
-        assets=[stage(line) for stage in (*_STAGES, *_ON_DEMAND)], jobs=[job, tuning], schedules=[retrain_weekly]
+        assets=[stage(line) for stage in (*_STAGES, *_ON_DEMAND)], jobs=[job, tuning, folds], schedules=[retrain_weekly]
     )

@@ -16,12 +16,11 @@ Space = dict[str, SearchRange]
 
 SPACES: dict[str, Space] = {
     "timeseries": {
-        "latent": SearchRange(low=4, high=32, log=True),
-        "beta": SearchRange(low=0.01, high=1.0, log=True),
+        "latent": SearchRange(low=8, high=48, log=True),
+        "beta": SearchRange(low=0.01, high=0.5, log=True),
         "hidden": SearchRange(choices=((32, 64, 128), (64, 128, 256))),
-        "learning_rate": SearchRange(low=3e-4, high=3e-3, log=True),
-        "batch_size": SearchRange(choices=(64, 128, 256)),
-        "noise": SearchRange(low=0.0, high=0.3),
+        "learning_rate": SearchRange(low=5e-4, high=4e-3, log=True),
+        "noise": SearchRange(low=0.0, high=0.4),
     },
     "vision": {
         "latent": SearchRange(low=16, high=128, log=True),

@@ -158,7 +158,7 @@ class _Search:
 
         def seen(epoch: int, value: float) -> None:
             if (epoch + 1) % max(1, epochs // 2) == 0:
-                self.tell(f"trial {number}, epoch {epoch + 1}/{epochs}: plain error separates by {value:.3f}")
+                self.tell(f"trial {number}, epoch {epoch + 1}/{epochs}: separation about {value:.3f}")
 
         return seen
 

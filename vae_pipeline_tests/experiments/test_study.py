@@ -49,7 +49,7 @@ def test_a_fresh_one_forgets(settings):
 @pytest.mark.parametrize(
     ("fields", "version", "message"),
     [
-        ({"tuning": {"space": {"beta": {"low": 0.1, "high": 2.0}}}}, "v1", r"another search space \(batch_size, beta"),
+        ({"tuning": {"space": {"beta": {"low": 0.1, "high": 2.0}}}}, "v1", r"another search space \(beta, hidden"),
         ({"training": {"epochs": 3}}, "v1", r"around other training values \(epochs\)"),
         ({"calibration": {"late": 3}}, "v1", r"other calibration settings \(late\)"),
         ({}, "v2", r"on other features \(v1, now v2\)"),

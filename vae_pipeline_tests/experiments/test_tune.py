@@ -95,7 +95,7 @@ def test_a_result_is_read_as_it_was_written(settings, instant, tmp_path):
     assert read_best(tmp_path) == best
     lines = (tmp_path / "trials.csv").read_text().splitlines()
     assert len(lines) == 7
-    assert lines[0].endswith("reason,batch_size,beta,hidden,latent,learning_rate,noise")
+    assert lines[0].endswith("reason,beta,hidden,latent,learning_rate,noise")
     for name in ("history", "importance"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
