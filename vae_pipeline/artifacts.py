@@ -7,7 +7,7 @@ from typing import Any
 from vae_pipeline.records import Artifact, Dataset
 from vae_pipeline.storage import Storage, fingerprint
 
-__all__ = ["STAGE_CODE_VERSIONS", "Work", "produce"]
+__all__ = ["CHAIN", "STAGE_CODE_VERSIONS", "Work", "produce"]
 
 Work = Callable[[Path], dict[str, Any]]
 """Fills a folder and returns facts worth showing."""
@@ -22,8 +22,13 @@ STAGE_CODE_VERSIONS: dict[str, str] = {
     "explained": "1",
     "registered": "1",
     "promoted": "1",
+    "tuned": "1",
+    "cross_validated": "1",
 }
 """Raise a stage's version when its code changes what it makes; everything downstream is then made anew."""
+
+CHAIN: tuple[str, ...] = tuple(stage for stage in STAGE_CODE_VERSIONS if stage not in {"tuned", "cross_validated"})
+"""The stages of a line's job in order; the others are made on demand."""
 
 
 def produce(storage: Storage, dataset: Dataset, stage: str, inputs: tuple[Any, ...], work: Work) -> Artifact:

@@ -1,4 +1,4 @@
-"""The command line: ``vae-pipeline run | datasets | models | score | explain | ui | demo``."""
+"""The command line: ``vae-pipeline run | tune | datasets | models | score | explain | ui | demo``."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from vae_pipeline.environment import prepare_environment
 from vae_pipeline.errors import SettingError, VaePipelineError
-from vae_pipeline.records import CALIBRATIONS, TRAININGS, Dataset, Line, Record
+from vae_pipeline.records import CALIBRATIONS, TRAININGS, TUNED, Dataset, Line, Record
 from vae_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -63,7 +63,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a hyperparameter or calibration setting; an unknown NAME lists those of the line",
     )
+    run.add_argument("--folds", type=int, metavar="K", help="then cross-validate: hold out every unit once, in K folds")
     run.set_defaults(command=_run)
+
+    tune = commands.add_parser("tune", help="search hyperparameters on calibration data; the next run trains with them")
+    tune.add_argument("line", choices=TUNED)
+    tune.add_argument("dataset")
+    tune.add_argument("--trials", type=int, help="trainings, those of earlier commands among them (20)")
+    tune.add_argument("--minutes", type=float, help="of all commands that went on with the study (60)")
+    tune.add_argument("--workers", type=int, help="processes that train at a time (1)")
+    tune.add_argument("--fresh", action="store_true", help="forget the trials there are and begin anew")
+    tune.set_defaults(command=_tune)
 
     datasets = commands.add_parser("datasets", help="what can be trained on")
     datasets.set_defaults(command=_datasets)
@@ -110,11 +120,74 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    settings, config = load_settings(), _stage_config(options.line, options.set)
+    config, settings = _stage_config(options.line, options.set), load_settings()
+    if options.folds is not None and options.folds < 2:
+        msg = f"--folds {options.folds}: at least 2 are needed, one to hold out and one to fit on"
+        raise SettingError(msg)
+    if options.folds is not None and options.line not in TUNED:
+        msg = f"--folds {options.folds}: pairs stand on the networks of both lines; cross-validate these instead"
+        raise SettingError(msg)
     if options.line == "multimodal":
         _train_sides(options.dataset, settings)
     _train(options.line, options.dataset, config, settings)
+    if options.folds is not None:
+        _cross_validate(options.line, options.dataset, options.folds, config, settings)
     return 0
+
+
+def _cross_validate(line: Line, name: str, folds: int, config: dict[str, Any], settings: Settings) -> None:
+    from vae_pipeline.console import StageLog, folds_table
+    from vae_pipeline.defs.execute import open_instance, run_partition
+    from vae_pipeline.experiments.cross_validate import read_folds
+
+    print()
+    given = {**config.get("calibrated", {}).get("config", {}), "folds": folds}
+    stage = "cross_validated"
+    log = StageLog((stage,))
+    made = run_partition(line, name, {stage: {"config": given}}, open_instance(settings), log, f"{line}_folds")[stage]
+    found = read_folds(Path(made["folder"]))
+    print(f"\n{folds_table(found.folds, found.mean, found.spread)}\n")
+    print(f"scored      {found.scored}")
+    print(f"table       {Path(made['folder']) / 'folds.csv'}")
+
+
+def _tune(options: argparse.Namespace) -> int:
+    from vae_pipeline.catalog import dataset
+    from vae_pipeline.console import StageLog, trials_table
+    from vae_pipeline.defs.execute import open_instance, run_partition
+    from vae_pipeline.experiments.best import read_best
+    from vae_pipeline.registry.tracking import Tracker
+
+    line, name, settings = options.line, options.dataset, load_settings()
+    entry = dataset(name, line, settings.catalog_files)
+    given = {key: getattr(options, key) for key in ("trials", "minutes", "workers")}
+    given = {key: value for key, value in given.items() if value is not None}
+    for key, value in given.items():
+        _require_allowed(f"--{key} {value}", entry.tuning, {key: value})
+    instance = open_instance(settings)
+    Tracker(settings).end_orphans(line)
+    log = StageLog(("raw", "validated", "features", "tuned"))
+    config = {"tuned": {"config": {**given, "fresh": options.fresh}}}
+    found = run_partition(line, name, config, instance, log, f"{line}_tune")["tuned"]
+    best = read_best(Path(found["folder"]))
+    print(f"\n{trials_table(best.trials)}\n")
+    default = "failed" if best.default_value is None else f"{best.default_value:.4f}"
+    print(f"best        {best.value:.4f}, trial {best.trial}; the catalogue's values {default} (by {best.criterion})")
+    print(f"took        {len(best.trials)} trials, {best.seconds / 60:.1f} minutes; ended by {best.within}")
+    print(f"pictures    {found['folder']}")
+    if best.default:
+        print("result      no trial beats the catalogue's values: training stays as it is")
+    else:
+        print(f"result      vae-pipeline run {line} {name} trains with it from now on")
+    return 0
+
+
+def _require_allowed(option: str, record: Record, given: dict[str, Any]) -> None:
+    try:
+        type(record).model_validate({**record.model_dump(), **given})
+    except ValidationError as error:
+        msg = f"{option}: {error.errors()[0]['msg']}"
+        raise SettingError(msg) from error
 
 
 def _train_sides(name: str, settings: Settings) -> None:
@@ -131,7 +204,7 @@ def _train_sides(name: str, settings: Settings) -> None:
 
 
 def _train(line: Line, name: str, config: dict[str, Any], settings: Settings) -> None:
-    from vae_pipeline.artifacts import STAGE_CODE_VERSIONS
+    from vae_pipeline.artifacts import CHAIN
     from vae_pipeline.catalog import dataset
     from vae_pipeline.console import StageLog, detector_table
     from vae_pipeline.defs.execute import open_instance, run_partition
@@ -141,7 +214,7 @@ def _train(line: Line, name: str, config: dict[str, Any], settings: Settings) ->
     dataset(name, line, settings.catalog_files)
     instance, tracker = open_instance(settings), Tracker(settings)
     tracker.end_orphans(line)  # and a server that does not answer is told before the work, not after it
-    found = run_partition(line, name, config, instance, StageLog(list(STAGE_CODE_VERSIONS)))
+    found = run_partition(line, name, config, instance, StageLog(CHAIN))
     version = found["registered"]["version"]
     metrics = Shelf(tracker).version(f"{line}-{name}", int(version)).metrics
     calibrated, evaluated = found["calibrated"], found["evaluated"]

@@ -3,8 +3,9 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-__all__ = ["StageLog", "detector_table", "grid"]
+__all__ = ["StageLog", "detector_table", "folds_table", "grid", "trials_table"]
 
 
 _MORE = {"partial_auc": "pAUC", "pixel_auroc": "pixel ROC-AUC", "aupro": "AUPRO"}
@@ -42,6 +43,36 @@ def detector_table(metrics: Mapping[str, float]) -> str:
         rest = [cell(figures, figure) for figure in (*more, "f1", "best_f1")]
         rows.append([name, *shown, interval(figures, "pr_auc"), *rest])
     return grid(rows)
+
+
+def trials_table(trials: Sequence[Any]) -> str:
+    """The trials of a search, best first, those that ended early behind; see `vae_pipeline.experiments.best`."""
+    names = sorted({name for trial in trials for name in trial.parameters})
+
+    def shown(value: Any) -> str:
+        if isinstance(value, list):
+            return "-".join(str(item) for item in value)
+        return "–" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+    rows = [["trial", "separation", "ROC-AUC", "PR-AUC", "epochs", "seconds", *names]]
+    for trial in sorted(trials, key=lambda trial: (-(trial.value if trial.value is not None else -1.0), trial.number)):
+        value = trial.state if trial.value is None else f"{trial.value:.4f}"
+        areas = ["–" if area is None else f"{area:.3f}" for area in (trial.roc_auc, trial.pr_auc)]
+        number = f"{trial.number} (default)" if trial.default else str(trial.number)
+        parameters = [shown(trial.parameters.get(name)) for name in names]
+        rows.append([number, value, *areas, str(trial.epochs), f"{trial.seconds:.0f}", *parameters])
+    return grid(rows)
+
+
+def folds_table(folds: Sequence[Any], mean: Mapping[str, float], spread: Mapping[str, float]) -> str:
+    """The figures of every fold, their mean and their spread; see `vae_pipeline.experiments.cross_validate`."""
+
+    def row(title: str, count: str, figures: Mapping[str, float]) -> list[str]:
+        return [title, count, *(f"{figures[name]:.3f}" if name in figures else "–" for name in mean)]
+
+    rows = [["fold", "held out", *(name.replace("_", " ") for name in mean)]]
+    rows += [row(str(fold.number), str(len(fold.held_out)), fold.metrics) for fold in folds]
+    return grid([*rows, row("mean", "", mean), row("spread", "", spread)])
 
 
 class StageLog:

@@ -350,6 +350,75 @@ CALIBRATIONS: dict[str, type[Calibration | ImageCalibration | FusionCalibration]
 }
 
 
+Choice = bool | int | float | str | tuple[int | float | str, ...]
+
+
+class SearchRange(Record):
+    """Where tuning looks for a hyperparameter: from ``low`` to ``high``, evenly or in factors, or among ``choices``."""
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = Field(default=False, description="in factors: as much between 0.01 and 0.1 as between 0.1 and 1")
+    choices: tuple[Choice, ...] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _range_or_choices(self) -> "SearchRange":
+        if self.choices is not None:
+            if (self.low, self.high, self.log) != (None, None, False):
+                msg = "state either choices, or low and high"
+                raise ValueError(msg)
+        elif self.low is None or self.high is None:
+            msg = "state low and high, or choices"
+            raise ValueError(msg)
+        elif self.low >= self.high:
+            msg = f"low = {self.low} must be smaller than high = {self.high}"
+            raise ValueError(msg)
+        elif self.log and self.low <= 0:
+            msg = f"low = {self.low} must be above 0 where log is stated"
+            raise ValueError(msg)
+        return self
+
+
+class Tuning(Record):
+    """How hyperparameters are searched, and how long: whichever of the budgets is used up first ends it."""
+
+    space: dict[str, SearchRange] | None = Field(default=None, description="of its line when left out")
+    trials: int = Field(default=20, ge=1, description="trainings, that with the catalogue's values among them")
+    minutes: float = Field(default=60.0, gt=0.0, description="of all commands that went on with the study")
+    workers: int = Field(default=1, ge=1, le=64, description="processes that train at a time")
+    seed: int = 0
+
+
+TUNED: tuple[Line, ...] = ("timeseries", "vision")
+"""Lines whose hyperparameters are searched and that are cross-validated; pairs stand on the networks of both."""
+
+NEVER_SEARCHED = {"seed", "workers"}
+"""What decides nothing but chance or speed."""
+
+
+def _limits(searched: SearchRange, kind: Any) -> dict[str, Any]:
+    """Values that must be allowed for all of the range to be, by their place in the entry."""
+    if searched.choices is not None:
+        return {f"choices.{number}": value for number, value in enumerate(searched.choices)}
+    between = {"low + 1": searched.low + 1} if kind is int and searched.low is not None else {}
+    return {"low": searched.low, "high": searched.high, **between}
+
+
+def _require_searchable(training: Optimisation, space: dict[str, SearchRange]) -> None:
+    """Refuse a name that is no hyperparameter and a value that it may not take."""
+    for name, searched in space.items():
+        if name not in type(training).model_fields or name in NEVER_SEARCHED:
+            known = ", ".join(known for known in type(training).model_fields if known not in NEVER_SEARCHED)
+            msg = f"space.{name}: no hyperparameter; the line has: {known}"
+            raise ValueError(msg)
+        for place, value in _limits(searched, type(training).model_fields[name].annotation).items():
+            try:
+                type(training).model_validate({**training.model_dump(), name: value})
+            except ValidationError as error:
+                msg = f"space.{name}.{place}: {error.errors()[0]['msg']} (got {value!r})"
+                raise ValueError(msg) from error
+
+
 POSE_TRAINING: dict[Pose, dict[str, Any]] = {
     "aligned": {},
     "free": {},
@@ -391,6 +460,7 @@ class Dataset(Record):
     generator: dict[str, int] = Field(default={}, description="size and seed of a sample_* dataset")
     training: Training | ImageTraining | FusionTraining = Field(default={}, validate_default=True)  # type: ignore[assignment]
     calibration: Calibration | ImageCalibration | FusionCalibration = Field(default={}, validate_default=True)  # type: ignore[assignment]
+    tuning: Tuning = Tuning()
     base: str = Field(default=".", description="folder of the catalogue file; relative paths start there")
 
     @field_validator("training", mode="before")
@@ -405,6 +475,13 @@ class Dataset(Record):
     @classmethod
     def _calibration(cls, value: Any, info: ValidationInfo) -> Any:
         return _record_of(info.data.get("line", ""), CALIBRATIONS, value)  # type: ignore[arg-type]
+
+    @field_validator("tuning")
+    @classmethod
+    def _tuning(cls, value: Tuning, info: ValidationInfo) -> Tuning:
+        if value.space is not None and "training" in info.data:
+            _require_searchable(info.data["training"], value.space)
+        return value
 
     @model_validator(mode="after")
     def _line_fits_medium(self) -> "Dataset":

@@ -24,6 +24,9 @@ class Settings(BaseSettings):
         default=None, description="folder, http(s):// or s3:// address that holds the archives"
     )
     tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
+    optuna_storage: str | None = Field(
+        default=None, description="database of tuning studies, such as postgresql://…; <home>/tuning when left out"
+    )
     threads: Annotated[int, Field(ge=1)] | None = Field(default=None, description="CPU threads of training and scoring")
 
     @field_validator("home")

@@ -249,6 +249,11 @@ class Storage:
                 msg = f"{self.root / key}: nothing is kept there; materialize the stage that makes it"
                 raise StorageError(msg) from error
 
+    def has_text(self, key: str) -> bool:
+        """Whether `write_text` wrote something under ``key``."""
+        with self._reached():
+            return (self.root / key).is_file()
+
     def _require(self, key: str) -> None:
         if not self.exists(key):
             msg = f"{self.root / key}: no finished output is kept there; materialize the stage that makes it"

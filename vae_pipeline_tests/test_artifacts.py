@@ -1,7 +1,7 @@
 import pytest
 
 from vae_pipeline import artifacts
-from vae_pipeline.artifacts import STAGE_CODE_VERSIONS, produce
+from vae_pipeline.artifacts import CHAIN, produce
 from vae_pipeline.storage import Storage
 from vae_pipeline_tests.builders.tables import table_dataset
 
@@ -59,6 +59,6 @@ def test_work_that_fails_leaves_nothing(storage, tmp_path):
 
 
 def test_stages_stand_in_the_order_of_the_line():
-    assert list(STAGE_CODE_VERSIONS) == [
+    assert list(CHAIN) == [
         "raw", "validated", "features", "trained", "calibrated", "evaluated", "registered", "promoted"
     ]  # fmt: skip

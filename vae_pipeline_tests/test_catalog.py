@@ -261,3 +261,45 @@ def test_an_unknown_alternative_is_named(tmp_path: Path) -> None:
     path = written(tmp_path, CAPS.format(line="vision", kind="images", more=", alternatives: [caps_of_all]"))
     with pytest.raises(CatalogError, match=r"refers to archives\.caps_of_all, which the file does not have"):
         read_catalog(path)
+
+
+@pytest.mark.parametrize(
+    ("space", "told"),
+    [
+        ("{depth: {low: 1, high: 2}}", "space.depth: no hyperparameter; the line has: latent, beta"),
+        ("{seed: {low: 1, high: 2}}", "space.seed: no hyperparameter"),
+        ("{beta: {low: 2, high: 1}}", "tuning.space.beta: Value error, low = 2 must be smaller than high = 1"),
+        ("{beta: {low: 0, high: 1, log: true}}", "low = 0 must be above 0 where log is stated"),
+        ("{beta: {low: 1}}", "tuning.space.beta: Value error, state low and high, or choices"),
+        ("{beta: {low: 1, high: 2, choices: [1]}}", "state either choices, or low and high"),
+        ("{beta: {low: -1, high: 2}}", "space.beta.low: Input should be greater than or equal to 0 (got -1)"),
+        ("{latent: {low: 2.5, high: 4}}", "space.latent.low: Input should be a valid integer"),
+        ("{encoder: {choices: [cnn, gru]}}", "space.encoder.choices.1: Input should be 'cnn', 'transformer'"),
+    ],
+)
+def test_a_search_space_that_cannot_be_searched_is_refused_in_one_sentence(tmp_path, space, told):
+    entry = "line: timeseries, kind: table, title: t, licence: l"
+    file = tmp_path / "own.yaml"
+    file.write_text(f"datasets: {{pumps: {{{entry}, tuning: {{space: {space}}}}}}}")
+    with pytest.raises(CatalogError) as error:
+        read_catalog(file)
+    assert "dataset 'pumps', tuning" in str(error.value)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_range_with_values_between_that_are_not_allowed_is_refused(tmp_path):
+    file = tmp_path / "own.yaml"
+    entry = "line: vision, kind: images, title: t, licence: l"
+    file.write_text(f"datasets: {{parts: {{{entry}, tuning: {{space: {{width: {{low: 8, high: 16}}}}}}}}}}")
+    with pytest.raises(CatalogError, match=r"space\.width\.low \+ 1: Input should be a multiple of 4"):
+        read_catalog(file)
+
+
+@pytest.mark.parametrize(("budget", "told"), [("trials: 0", "tuning.trials"), ("minutes: 0", "tuning.minutes")])
+def test_a_budget_of_nothing_is_refused(tmp_path, budget, told):
+    file = tmp_path / "own.yaml"
+    entry = "line: timeseries, kind: table, title: t, licence: l"
+    file.write_text(f"datasets: {{pumps: {{{entry}, tuning: {{{budget}}}}}}}")
+    with pytest.raises(CatalogError, match=told):
+        read_catalog(file)

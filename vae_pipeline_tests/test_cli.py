@@ -56,6 +56,21 @@ def test_run_tells_stages_result_and_card(trained):
         assert text in out
 
 
+def test_folds_are_told_as_a_table(command):
+    status, out, _ = command("run", "timeseries", "tiny", "--set", "epochs=1", "--folds", "2")
+    assert status == 0
+    rows = [line.split() for line in out[out.index("fold    held out") :].splitlines() if line]
+    assert [row[0] for row in rows[2:6]] == ["1", "2", "mean", "spread"]
+    assert sum(int(row[1]) for row in rows[2:4]) == 8
+    assert "the units held out alone" in out
+
+
+def test_more_folds_than_units_are_refused(command):
+    status, _, err = command("run", "timeseries", "tiny", "--set", "epochs=1", "--folds", "30")
+    assert status == 1
+    assert err == "vae-pipeline: tiny: 30 folds need as many units, but 8 fit or calibrate; ask for fewer\n"
+
+
 def test_models_lists_versions(command):
     status, out, _ = command("models")
     assert status == 0
@@ -156,6 +171,11 @@ def test_units_too_short_to_score_are_named(command, trained, tmp_path):
         (["run", "timeseries", "tiny", "--set", "epochs=many"], "epochs"),
         (["run", "timeseries", "tiny", "--set", "beta=null"], "beta"),
         (["run", "timeseries", "tiny", "--set", "beta=[1]"], "beta"),
+        (["run", "timeseries", "tiny", "--folds", "1"], "--folds 1: at least 2 are needed"),
+        (["tune", "timeseries", "FD009"], "unknown dataset 'FD009'"),
+        (["tune", "timeseries", "tiny", "--trials", "0"], "--trials 0: Input should be greater than or equal to 1"),
+        (["tune", "timeseries", "tiny", "--minutes", "-1"], "--minutes -1.0: Input should be greater than 0"),
+        (["tune", "timeseries", "tiny", "--minutes", "0.0001"], "no trial came to its end within 20 trials"),
         (["score", "timeseries", "FD009", "x.csv"], "unknown dataset 'FD009'"),
         (["score", "timeseries", "tiny", "nowhere.csv"], "nowhere.csv: there is no such file"),
     ],

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-__all__ = ["FAULTS", "Fault", "inject"]
+__all__ = ["FAULTS", "Fault", "inject", "louder"]
 
 Fault = Literal["spike", "drift", "stuck", "noise"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
@@ -40,3 +40,19 @@ def inject(windows: np.ndarray, kind: Fault, sensor: np.ndarray, size: float, se
     else:
         changed[index, sensor, -half:] += size * random.standard_normal((n, half))
     return changed
+
+
+def louder(windows: np.ndarray, band: np.ndarray, size: float) -> np.ndarray:
+    """Scaled windows of log-mel frames in which three neighbouring bands are louder throughout, as by a tone.
+
+    Args:
+        windows: shape (n, bands, time).
+        band: the first of the three in each window, shape (n,); fewer at the upper end.
+        size: in standard deviations of the band's normal level.
+
+    Returns:
+        A changed copy, same shape.
+    """
+    distance = np.arange(windows.shape[1])[None, :] - band[:, None]
+    lifted = (distance >= 0) & (distance < 3)
+    return (windows + size * lifted[:, :, None]).astype(windows.dtype)

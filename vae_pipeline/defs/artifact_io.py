@@ -3,11 +3,11 @@
 import dagster as dg
 
 from vae_pipeline.defs.failures import told_to_dagster
-from vae_pipeline.records import Artifact
+from vae_pipeline.records import Artifact, Dataset
 from vae_pipeline.settings import load_settings
-from vae_pipeline.storage import open_storage
+from vae_pipeline.storage import Storage, open_storage
 
-__all__ = ["ArtifactIOManager"]
+__all__ = ["ArtifactIOManager", "newest"]
 
 
 class ArtifactIOManager(dg.ConfigurableIOManager):
@@ -21,6 +21,12 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
         """Read the record of the upstream asset's same partition."""
         with told_to_dagster():
             return Artifact.model_validate_json(open_storage(load_settings()).read_text(_key(context)))
+
+
+def newest(storage: Storage, dataset: Dataset, stage: str) -> Artifact | None:
+    """What the manager keeps of a stage that need not have run; None where it has not."""
+    key = f"artifacts/{dataset.line}/{stage}/{dataset.name}.json"
+    return Artifact.model_validate_json(storage.read_text(key)) if storage.has_text(key) else None
 
 
 def _key(context: dg.InputContext | dg.OutputContext) -> str:

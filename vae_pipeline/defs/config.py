@@ -59,7 +59,8 @@ def overridden(record: R, config: dg.Config) -> R:
     """
     from pydantic import ValidationError
 
-    given = {name: value for name, value in config.model_dump().items() if value is not None}
+    known = type(record).model_fields
+    given = {name: value for name, value in config.model_dump().items() if value is not None and name in known}
     try:
         return type(record).model_validate({**record.model_dump(), **given})
     except ValidationError as error:

@@ -102,9 +102,14 @@ class _Quiet:
 
 
 def run_partition(
-    line: Line, dataset: str, config: dict[str, Any], instance: dg.DagsterInstance, tell: Tell
+    line: Line,
+    dataset: str,
+    config: dict[str, Any],
+    instance: dg.DagsterInstance,
+    tell: Tell,
+    job_name: str | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Run the line's job for one dataset; gives every stage's metadata as plain values.
+    """Run a job of the line for one dataset; gives every stage's metadata as plain values.
 
     Args:
         line: whose job.
@@ -112,13 +117,14 @@ def run_partition(
         config: run config of the ops, such as ``{"trained": {"config": {"epochs": 5}}}``, by stage.
         instance: where the run is recorded.
         tell: called as the run goes on.
+        job_name: such as ``timeseries_tune``; the line's own job when left out.
 
     Raises:
         PipelineFailedError: a stage failed, a blocking check did, or the config has an unknown or wrong entry.
     """
     from vae_pipeline.defs.all_lines import all_lines
 
-    job = all_lines().resolve_job_def(line)
+    job = all_lines().resolve_job_def(job_name or line)
     run_id = str(uuid.uuid4())
     failures: list[str] = []
     unfit: list[str] = []

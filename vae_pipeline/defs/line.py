@@ -2,8 +2,10 @@
 
 import dagster as dg
 
+from vae_pipeline.artifacts import CHAIN
 from vae_pipeline.defs.partitions import line_partitions
 from vae_pipeline.defs.stages.calibrated import calibrated_asset
+from vae_pipeline.defs.stages.cross_validated import cross_validated_asset
 from vae_pipeline.defs.stages.evaluated import evaluated_asset
 from vae_pipeline.defs.stages.explained import explained_asset
 from vae_pipeline.defs.stages.features import features_asset
@@ -12,8 +14,9 @@ from vae_pipeline.defs.stages.promoted import promoted_asset
 from vae_pipeline.defs.stages.raw import raw_asset
 from vae_pipeline.defs.stages.registered import registered_asset
 from vae_pipeline.defs.stages.trained import trained_asset
+from vae_pipeline.defs.stages.tuned import tuned_asset
 from vae_pipeline.defs.stages.validated import validated_asset
-from vae_pipeline.records import Line
+from vae_pipeline.records import TUNED, Line
 
 __all__ = ["line_definitions"]
 
@@ -29,6 +32,11 @@ _STAGES = (
     promoted_asset,
 )
 
+_ON_DEMAND = (tuned_asset, cross_validated_asset)
+"""Stages that a person asks for; the line runs without them."""
+
+_TUNING = ("raw", "validated", "features", "tuned")
+
 
 _PAIRED = (paired_raw_asset, paired_features_asset, *_STAGES[3:])
 """The line multimodal stands on the validated features of the two others."""
@@ -38,12 +46,26 @@ _SUNDAY = {"timeseries": 3, "vision": 3, "multimodal": 6}
 
 
 def line_definitions(line: Line) -> dg.Definitions:
-    """Assets, job and weekly schedule of a line."""
+    """Assets, jobs and weekly schedule of a line."""
     partitions = line_partitions(line)
     job = dg.define_asset_job(
         line,
-        selection=dg.AssetSelection.groups(line),
+        selection=dg.AssetSelection.assets(*([line, stage] for stage in CHAIN)),
         description="From raw data to the champion, for one dataset, in one process.",
+        executor_def=dg.in_process_executor,
+    )
+
+    tuning = dg.define_asset_job(
+        f"{line}_tune",
+        selection=dg.AssetSelection.assets(*([line, stage] for stage in _TUNING)),
+        description="Search hyperparameters for one dataset; the line's next run trains with the best.",
+        executor_def=dg.in_process_executor,
+    )
+
+    folds = dg.define_asset_job(
+        f"{line}_folds",
+        selection=dg.AssetSelection.assets([line, "cross_validated"]),
+        description="Cross-validation by unit of what the line's last run trained.",
         executor_def=dg.in_process_executor,
     )
 
@@ -63,8 +85,9 @@ def line_definitions(line: Line) -> dg.Definitions:
         week = context.scheduled_execution_time.date().isoformat()
         return [dg.RunRequest(run_key=f"{week}-{name}", partition_key=name) for name in known]
 
+    stages = (*_STAGES, *_ON_DEMAND) if line in TUNED else _PAIRED
     return dg.Definitions(
-        assets=[stage(line) for stage in (_PAIRED if line == "multimodal" else _STAGES)],
-        jobs=[job],
+        assets=[stage(line) for stage in stages],
+        jobs=[job, tuning, folds] if line in TUNED else [job],
         schedules=[retrain_weekly],
     )

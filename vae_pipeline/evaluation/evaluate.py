@@ -30,7 +30,7 @@ def evaluate(
     Args:
         dataset: names, licence and label rule for the card.
         features: the features folder the detector was calibrated on.
-        trained: the trained folder; ``history.json`` is drawn.
+        trained: the trained folder; ``history.json`` is drawn, ``tuned.json`` told on the card where it is there.
         calibrated: holds ``detector/``, ``report.json`` and, where there are leave-out folds, one of these for each.
         folder: gets ``evaluation.json``, ``scores.npz``, ``card.md`` and ``figures/``.
         told: called with a word on what is being done.
@@ -38,13 +38,24 @@ def evaluate(
     tell = told or (lambda _: None)
     report = CalibrationReport.model_validate_json((calibrated / "report.json").read_text())
     history = json.loads((trained / "history.json").read_text())
+    note = trained / "tuned.json"
+    tuned = json.loads(note.read_text())["tuned"] if note.exists() else ""
     if dataset.medium == "sound":
-        return evaluate_sounds(dataset, features, calibrated, report, history=history, folder=folder, told=tell)
+        return evaluate_sounds(
+            dataset, features, calibrated, report, history=history, folder=folder, told=tell, tuned=tuned
+        )
     detector = Detector.load(calibrated / "detector")
     if dataset.medium == "image":
         images = ImageSet.open(features)
         return evaluate_images(
-            dataset, cast("ImageDetector", detector), images, report, history=history, folder=folder, told=tell
+            dataset,
+            cast("ImageDetector", detector),
+            images,
+            report,
+            history=history,
+            folder=folder,
+            told=tell,
+            tuned=tuned,
         )
     if dataset.medium == "pair":
         return evaluate_pairs(
@@ -58,5 +69,12 @@ def evaluate(
         )
     windows = FeatureSet.open(features)
     return evaluate_windows(
-        dataset, cast("WindowDetector", detector), windows, report, history=history, folder=folder, told=tell
+        dataset,
+        cast("WindowDetector", detector),
+        windows,
+        report,
+        history=history,
+        folder=folder,
+        told=tell,
+        tuned=tuned,
     )

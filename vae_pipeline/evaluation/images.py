@@ -45,6 +45,7 @@ def evaluate_images(
     history: Sequence[Mapping[str, float]],
     folder: Path,
     told: Told,
+    tuned: str = "",
 ) -> Evaluation:
     """Score the test part, compare, draw and write; see `vae_pipeline.evaluation.evaluate`."""
     index = images.index("test")
@@ -80,7 +81,7 @@ def evaluate_images(
         "histogram": figures.histogram_figure(scored, threshold.value, noun="images"),
         "training": figures.training_figure(history),
     }
-    card = _card(dataset, detector, images, report, epochs=len(history), evaluation=evaluation)
+    card = _card(dataset, detector, images, report, epochs=len(history), evaluation=evaluation, tuned=tuned)
     write_result(folder, evaluation, scored, index, pictures, card)
     return evaluation
 
@@ -183,6 +184,7 @@ def _card(
     *,
     epochs: int,
     evaluation: Evaluation,
+    tuned: str,
 ) -> str:
     description, training = detector.description, cast("ImageTraining", dataset.training)
     counts = {part: len(images.index(part)) for part in ("fit", "calibrate", "test")}
@@ -204,6 +206,7 @@ def _card(
             "Latent dimensions": training.latent,
             "Beta": training.beta,
             "Epochs": epochs,
+            **({"Hyperparameters": f"tuned: {tuned}"} if tuned else {}),
             "Score": "sum of "
             + ", ".join(f"{name} by {description.placements[MAPS.index(name)]}" for name in description.form)
             + f", each the standardised logarithm of the mean of the map's highest {description.top:.1%} of pixels",

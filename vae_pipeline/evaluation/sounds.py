@@ -47,6 +47,7 @@ def evaluate_sounds(
     history: Sequence[Mapping[str, float]],
     folder: Path,
     told: Told,
+    tuned: str = "",
 ) -> Evaluation:
     """Score the test clips, compare, draw and write; see `vae_pipeline.evaluation.evaluate`.
 
@@ -79,7 +80,7 @@ def evaluate_sounds(
         "histogram": figures.histogram_figure(scored, threshold.value, noun="clips"),
         "training": figures.training_figure(history),
     }
-    card = _card(dataset, main, report, epochs=len(history), folds=len(folds), evaluation=evaluation)
+    card = _card(dataset, main, report, epochs=len(history), folds=len(folds), evaluation=evaluation, tuned=tuned)
     write_result(folder, evaluation, scored, codes, pictures, card)
     return evaluation
 
@@ -203,7 +204,14 @@ def _cannot(scored: Scored, folds: int) -> list[str]:
 
 
 def _card(
-    dataset: Dataset, run: _Run, report: CalibrationReport, *, epochs: int, folds: int, evaluation: Evaluation
+    dataset: Dataset,
+    run: _Run,
+    report: CalibrationReport,
+    *,
+    epochs: int,
+    folds: int,
+    evaluation: Evaluation,
+    tuned: str,
 ) -> str:
     description, training = run.detector.description, cast("Training", dataset.training)
     counts = {part: sum(item.part == part for item in run.features.segments) for part in ("fit", "calibrate", "test")}
@@ -226,6 +234,7 @@ def _card(
             "Latent dimensions": training.latent,
             "Beta": training.beta,
             "Epochs": epochs,
+            **({"Hyperparameters": f"tuned: {tuned}"} if tuned else {}),
             "Score": f"sum of {', '.join(description.form)}, each a standardised logarithm, of the mean over the clip",
         },
         metrics=evaluation.metrics,

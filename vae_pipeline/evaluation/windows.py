@@ -30,6 +30,7 @@ def evaluate_windows(
     history: Sequence[Mapping[str, float]],
     folder: Path,
     told: Told | None = None,
+    tuned: str = "",
 ) -> Evaluation:
     """Score the test part, compare, draw and write.
 
@@ -41,6 +42,7 @@ def evaluate_windows(
         history: metrics of every epoch, for the training figure.
         folder: gets ``evaluation.json``, ``scores.npz``, ``card.md`` and ``figures/``.
         told: called with a word on what is being done.
+        tuned: which hyperparameters come from tuning, for the card.
     """
     tell = told or (lambda _: None)
     windows = features.windows("test")
@@ -54,7 +56,7 @@ def evaluate_windows(
     evaluation = Evaluation(metrics=metrics, baselines=baselines, cannot=tuple(cannot(scored)))
     tell("drawing figures")
     pictures = _pictures(scored, baseline_scores, evaluation, threshold.value, history, features.unit_names)
-    card = _card(dataset, detector, features, report, history=history, evaluation=evaluation)
+    card = _card(dataset, detector, features, report, history=history, evaluation=evaluation, tuned=tuned)
     write_result(folder, evaluation, scored, windows.ends, pictures, card)
     return evaluation
 
@@ -114,6 +116,7 @@ def _card(
     *,
     history: Sequence[Mapping[str, float]],
     evaluation: Evaluation,
+    tuned: str,
 ) -> str:
     description = detector.description
     threshold = description.threshold
@@ -144,6 +147,7 @@ def _card(
             "Latent dimensions": training.latent,
             "Beta": training.beta,
             "Epochs": len(history),
+            **({"Hyperparameters": f"tuned: {tuned}"} if tuned else {}),
             "Score": f"sum of {', '.join(description.form)}, each a standardised logarithm, "
             f"late mean over {description.late} readings",
             "Forms compared on calibration": f"by {report.criterion}: "

@@ -29,6 +29,7 @@ from vae_pipeline.storage import write_json
 __all__ = [
     "EpochReport",
     "FitResult",
+    "Judge",
     "fit_module",
     "load_network",
     "require_samples",
@@ -39,6 +40,9 @@ __all__ = [
 
 EpochReport = Callable[[int, dict[str, float]], None]
 """Called after every epoch with its number and metrics."""
+
+Judge = Callable[[int, nn.Module], None]
+"""Called after every epoch with its number and the network; what it raises ends the fit."""
 
 N = TypeVar("N", TimeSeriesVAE, VisionVAE, MultimodalVAE)
 
@@ -59,9 +63,10 @@ class FitResult(Record):
 class _Reporter(pl.Callback):
     """Keeps the history and tells it to whoever listens."""
 
-    def __init__(self, report: EpochReport | None) -> None:
+    def __init__(self, report: EpochReport | None, judge: Judge | None) -> None:
         self.history: list[dict[str, float]] = []
         self._report = report
+        self._judge = judge
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:
@@ -76,6 +81,8 @@ class _Reporter(pl.Callback):
         self.history.append(metrics)
         if self._report:
             self._report(trainer.current_epoch, metrics)
+        if self._judge:
+            self._judge(trainer.current_epoch, pl_module.network)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -120,6 +127,7 @@ def fit_module(
     samples: int,
     per_epoch: int,
     report: EpochReport | None = None,
+    judge: Judge | None = None,
     progress: bool = False,
 ) -> FitResult:
     """Fit and keep the best epoch in ``folder``.
@@ -131,12 +139,13 @@ def fit_module(
         samples: how many there are to fit on, for the result.
         per_epoch: how many of them an epoch draws, for the result.
         report: called after every epoch.
+        judge: called after every epoch with the network.
         progress: show Lightning's progress bar.
 
     Raises:
         TrainingError: the loss is not finite.
     """
-    reporter = _Reporter(report)
+    reporter = _Reporter(report, judge)
     network, optimisation = module.network, module.optimisation
     began = time.perf_counter()
     with _quiet(), tempfile.TemporaryDirectory() as scratch:

@@ -9,7 +9,7 @@ from vae_pipeline.features.feature_set import FeatureSet, fold_folders
 from vae_pipeline.features.image_set import ImageSet
 from vae_pipeline.features.pair_set import PairSet
 from vae_pipeline.models.export import export_decoder, export_onnx
-from vae_pipeline.models.fit import EpochReport, FitResult, load_network
+from vae_pipeline.models.fit import EpochReport, FitResult, Judge, load_network
 from vae_pipeline.models.holdout import hold_out, hold_out_images
 from vae_pipeline.models.multimodal import fit as pairs_fit
 from vae_pipeline.models.multimodal.network import MultimodalVAE
@@ -32,16 +32,24 @@ class Told:
         show: called after every epoch with a few images, where there are images.
         say: called with a word on what is being done beside that.
         progress: show a progress bar.
+        judge: called after every epoch with the network; what it raises ends the training.
     """
 
     report: EpochReport | None = None
     show: Show | None = None
     say: Callable[[str], object] = str  # str() of a word does nothing
     progress: bool = False
+    judge: Judge | None = None
 
 
 def train(
-    dataset: Dataset, features: Path, folder: Path, told: Told | None = None, start: Path | None = None
+    dataset: Dataset,
+    features: Path,
+    folder: Path,
+    told: Told | None = None,
+    start: Path | None = None,
+    *,
+    folds: bool = True,
 ) -> FitResult:
     """Fit on normal samples of the fit part and export the best epoch.
 
@@ -52,6 +60,7 @@ def train(
             same in ``folds/<number>`` for each fold.
         told: who is told.
         start: folder of an earlier fit to start from.
+        folds: fit the networks of leave-out folds as well.
 
     Raises:
         TrainingError: there is nothing to fit on, the loss is not finite, or ``start`` has another shape.
@@ -64,9 +73,9 @@ def train(
         return _train_pairs(PairSet.open(features), cast("FusionTraining", dataset.training), folder, told, start)
     training = cast("Training", dataset.training)
     fitted = _train_windows(FeatureSet.open(features), training, folder, told, start)
-    folds = list(fold_networks(features, folder))
-    for number, (fold, network) in enumerate(folds, start=1):
-        told.say(f"leave-out fold {number} of {len(folds)}")
+    left_out = list(fold_networks(features, folder)) if folds else []
+    for number, (fold, network) in enumerate(left_out, start=1):
+        told.say(f"leave-out fold {number} of {len(left_out)}")
         network.mkdir(parents=True)
         _train_windows(FeatureSet.open(fold), training, network, Told(), start)
     return fitted
@@ -82,7 +91,14 @@ def _train_windows(features: FeatureSet, training: Training, folder: Path, told:
     normal = features.windows("fit", healthy_only=True)
     windows, steering = hold_out(normal, features.units(normal), seed=training.seed)
     fitted = windows_fit.fit(
-        windows, steering, training, folder, report=told.report, progress=told.progress, start=start
+        windows,
+        steering,
+        training,
+        folder,
+        report=told.report,
+        judge=told.judge,
+        progress=told.progress,
+        start=start,
     )
     _export(load_network(folder, TimeSeriesVAE), folder)
     return fitted
@@ -105,6 +121,7 @@ def _train_images(images: ImageSet, training: ImageTraining, folder: Path, told:
         folder,
         report=told.report,
         show=told.show,
+        judge=told.judge,
         progress=told.progress,
         start=start,
     )

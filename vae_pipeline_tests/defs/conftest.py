@@ -90,16 +90,17 @@ class Home:
         return self.folder / "catalog.yaml"
 
     def run(
-        self, dataset: str = "tiny", line: Line = "timeseries", **stages: dict[str, Any]
+        self, dataset: str = "tiny", line: Line = "timeseries", job: str | None = None, **stages: dict[str, Any]
     ) -> dict[str, dict[str, Any]]:
-        """Run a line for a dataset; further keywords are the config of stages."""
+        """Run a line, or another of its jobs, for a dataset; further keywords are the config of stages."""
         from vae_pipeline.defs.execute import open_instance, run_partition
 
         self.told.clear()
         with self.entered():
             config = {stage: {"config": values} for stage, values in stages.items()}
             instance = open_instance(load_settings())
-            return run_partition(line, dataset, config, instance, lambda stage, text: self.told.append((stage, text)))
+            tell = lambda stage, text: self.told.append((stage, text))  # noqa: E731
+            return run_partition(line, dataset, config, instance, tell, job)
 
     def shelf(self):
         from vae_pipeline.registry.shelf import Shelf

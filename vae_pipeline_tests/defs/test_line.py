@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from vae_pipeline.artifacts import STAGE_CODE_VERSIONS
+from vae_pipeline.artifacts import CHAIN
 from vae_pipeline.defs.execute import PipelineFailedError
 from vae_pipeline_tests.defs.conftest import new_home
 
 NAME = "timeseries-tiny"
-STAGES = list(STAGE_CODE_VERSIONS)
+STAGES = list(CHAIN)
 
 
 def reused(found):

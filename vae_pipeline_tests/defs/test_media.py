@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_pipeline.artifacts import STAGE_CODE_VERSIONS
+from vae_pipeline.artifacts import CHAIN
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.detector.images import ImageDetector
 from vae_pipeline.detector.sounds import SoundDetector
@@ -14,7 +14,7 @@ from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.features.image_set import ImageSet
 from vae_pipeline_tests.defs.conftest import MEDIA, new_home
 
-STAGES = list(STAGE_CODE_VERSIONS)
+STAGES = list(CHAIN)
 LINES = {"product": "vision", "machine": "timeseries"}
 
 pytestmark = pytest.mark.slow

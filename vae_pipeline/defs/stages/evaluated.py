@@ -65,8 +65,8 @@ def evaluated_asset(line: Line) -> dg.AssetsDefinition:
                 notes = {"cannot_compute": "\n".join(evaluation.cannot)} if evaluation.cannot else {}
                 return {f"test_{name}": value for name, value in evaluation.metrics.items()} | notes
 
-            # where the catalogue file lies changes nothing
-            stated = dataset.model_dump(mode="json", exclude={"base"})
+            # where the catalogue file lies and what tuning would search change nothing
+            stated = dataset.model_dump(mode="json", exclude={"base", "tuning"})
             inputs = (features.data_version, trained.data_version, calibrated.data_version, stated)
             artifact = produce(store, dataset, "evaluated", inputs, work)
             folder = store.folder(artifact.key)

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from vae_pipeline.artifacts import STAGE_CODE_VERSIONS
+from vae_pipeline.artifacts import CHAIN, STAGE_CODE_VERSIONS
 from vae_pipeline.defs.failures import RETRY, told_to_dagster
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import MlflowResource, StorageResource
@@ -46,7 +46,7 @@ def registered_asset(line: Line) -> dg.AssetsDefinition:
                     "dataset": dataset.name,
                     "data_version": features.data_version,
                     "evaluation_version": evaluated.data_version,
-                    "code_version": ".".join(STAGE_CODE_VERSIONS.values()),
+                    "code_version": ".".join(STAGE_CODE_VERSIONS[stage] for stage in CHAIN),
                     "dagster/run_id": context.run.run_id,
                 }
                 with mlflow.run(context) as run:

@@ -6,13 +6,14 @@ from typing import Any
 import dagster as dg
 
 from vae_pipeline.artifacts import produce
-from vae_pipeline.defs.config import overridden, training_config
+from vae_pipeline.defs.config import training_config
 from vae_pipeline.defs.failures import told_to_dagster
 from vae_pipeline.defs.metadata import picture
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import MlflowResource, StorageResource
 from vae_pipeline.defs.stages.stage import result, stage_asset, upstream
-from vae_pipeline.records import Artifact, Line
+from vae_pipeline.defs.tuned_training import chosen_training
+from vae_pipeline.records import TUNED, Artifact, Line
 
 __all__ = ["trained_asset"]
 
@@ -25,7 +26,15 @@ def trained_asset(line: Line) -> dg.AssetsDefinition:
     """Fits the line's VAE on normal samples of the fit part; epochs are told to MLflow."""
     form = training_config(line)
 
-    @stage_asset(line, "trained", {"pytorch", "mlflow"}, ins=upstream(line, "features"), pool="training")
+    # no input: what tuning found is read where there is something, and may be missing
+    @stage_asset(
+        line,
+        "trained",
+        {"pytorch", "mlflow"},
+        ins=upstream(line, "features"),
+        deps=[dg.AssetKey([line, "tuned"])] if line in TUNED else [],
+        pool="training",
+    )
     def trained(
         context: dg.AssetExecutionContext,
         config: form,  # type: ignore[valid-type]
@@ -36,8 +45,11 @@ def trained_asset(line: Line) -> dg.AssetsDefinition:
         """The fitted network: weights, ONNX file and history."""
         with told_to_dagster():
             dataset, store = dataset_of(context, line), storage.open()
-            dataset = dataset.model_copy(update={"training": overridden(dataset.training, config)})
-            training = dataset.training
+            chosen = chosen_training(dataset, config, features, store)
+            training = chosen.training
+            dataset = dataset.model_copy(update={"training": training})
+            if chosen.tuned or chosen.passed_over:
+                context.log.info(f"tuned: {chosen.tuned}" if chosen.tuned else chosen.passed_over)
 
             def work(folder: Any) -> dict[str, Any]:
                 from vae_pipeline.evaluation.figures import training_figure
@@ -48,6 +60,8 @@ def trained_asset(line: Line) -> dg.AssetsDefinition:
                 with mlflow.run(context) as run:
                     run.log_parameters({"dataset": dataset.name, "features": features.data_version})
                     run.log_parameters(training.model_dump(mode="json"))
+                    if chosen.tuned:
+                        run.log_parameters({"tuned": chosen.tuned})
 
                     def report(epoch: int, metrics: dict[str, float]) -> None:
                         history.append(metrics)
@@ -74,11 +88,15 @@ def trained_asset(line: Line) -> dg.AssetsDefinition:
                     told = Told(report, show, context.log.info, progress=sys.stderr.isatty())
                     fitted = train(dataset, store.folder(features.key), folder, told)
                     write_json(folder / "training.json", training)
+                    if chosen.tuned:
+                        write_json(folder / "tuned.json", {"tuned": chosen.tuned})
                     write_bytes(folder / "training.png", training_figure(history))
                     run.log_file(folder / "training.png")
-                    return {**fitted.model_dump(), "mlflow_run": run.run_id}
+                    return {**fitted.model_dump(), "mlflow_run": run.run_id, "tuned": chosen.tuned or None}
 
-            artifact = produce(store, dataset, "trained", (features.data_version, training), work)
+            # a network trained with the same values by hand says nothing of tuning
+            inputs = (features.data_version, training, *([{"tuned": chosen.names}] if chosen.names else []))
+            artifact = produce(store, dataset, "trained", inputs, work)
             made = store.folder(artifact.key)
             pictures = {"training": picture(made / "training.png")}
             last = sorted((made / "reconstructions").glob("*.png"))[-1:]

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from vae_pipeline.features.windows import Windows
-from vae_pipeline.models.fit import EpochReport, FitResult, fit_module, require_samples, seeded, warm_start
+from vae_pipeline.models.fit import EpochReport, FitResult, Judge, fit_module, require_samples, seeded, warm_start
 from vae_pipeline.models.timeseries.module import TimeSeriesModule
 from vae_pipeline.models.timeseries.network import NetworkShape, TimeSeriesVAE
 from vae_pipeline.records import Training
@@ -36,6 +36,7 @@ def fit(
     folder: Path,
     *,
     report: EpochReport | None = None,
+    judge: Judge | None = None,
     progress: bool = False,
     start: Path | None = None,
 ) -> FitResult:
@@ -47,6 +48,7 @@ def fit(
         training: hyperparameters.
         folder: gets ``network.json``, ``weights.npz`` and ``history.json``.
         report: called after every epoch.
+        judge: called after every epoch with the network.
         progress: show Lightning's progress bar.
         start: folder of an earlier fit whose weights are the starting point.
 
@@ -65,6 +67,7 @@ def fit(
         samples=len(windows),
         per_epoch=min(len(windows), training.max_windows_per_epoch),
         report=report,
+        judge=judge,
         progress=progress,
     )
 

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import DataLoader, RandomSampler
 
 from vae_pipeline.features.stored_images import Pixels
-from vae_pipeline.models.fit import EpochReport, FitResult, fit_module, require_samples, seeded, warm_start
+from vae_pipeline.models.fit import EpochReport, FitResult, Judge, fit_module, require_samples, seeded, warm_start
 from vae_pipeline.models.vision.examples import ImageExamples
 from vae_pipeline.models.vision.module import Shown, VisionModule
 from vae_pipeline.models.vision.network import ImageShape, VisionVAE
@@ -32,6 +32,7 @@ def fit(
     folder: Path,
     *,
     report: EpochReport | None = None,
+    judge: Judge | None = None,
     show: Show | None = None,
     progress: bool = False,
     start: Path | None = None,
@@ -45,6 +46,7 @@ def fit(
         training: hyperparameters.
         folder: gets ``network.json``, ``weights.npz`` and ``history.json``.
         report: called after every epoch.
+        judge: called after every epoch with the network.
         show: called after every epoch with a few images.
         progress: show Lightning's progress bar.
         start: folder of an earlier fit whose weights are the starting point.
@@ -83,7 +85,14 @@ def fit(
         ImageExamples(images, steering, training, fixed=True), batch_size=32, collate_fn=_as_it_is
     )
     return fit_module(
-        module, (loader, fixed), folder, samples=len(index), per_epoch=draws, report=told, progress=progress
+        module,
+        (loader, fixed),
+        folder,
+        samples=len(index),
+        per_epoch=draws,
+        report=told,
+        judge=judge,
+        progress=progress,
     )
 
 
