@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vae_pipeline.records import Artifact, Dataset
+from vae_pipeline.records import Artifact, Dataset, Line
 from vae_pipeline.storage import Storage, fingerprint
 
-__all__ = ["CHAIN", "STAGE_CODE_VERSIONS", "Work", "produce"]
+__all__ = ["CHAIN", "STAGE_CODE_VERSIONS", "Work", "chain", "produce"]
 
 Work = Callable[[Path], dict[str, Any]]
 """Fills a folder and returns facts worth showing."""
@@ -29,6 +29,11 @@ STAGE_CODE_VERSIONS: dict[str, str] = {
 
 CHAIN: tuple[str, ...] = tuple(stage for stage in STAGE_CODE_VERSIONS if stage not in {"tuned", "cross_validated"})
 """The stages of a line's job in order; the others are made on demand."""
+
+
+def chain(line: Line) -> tuple[str, ...]:
+    """The stages of a line's job in order; pairs are validated as readings and as pictures, on the two other lines."""
+    return tuple(stage for stage in CHAIN if stage != "validated" or line != "multimodal")
 
 
 def produce(storage: Storage, dataset: Dataset, stage: str, inputs: tuple[Any, ...], work: Work) -> Artifact:

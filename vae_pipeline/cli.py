@@ -204,7 +204,7 @@ def _train_sides(name: str, settings: Settings) -> None:
 
 
 def _train(line: Line, name: str, config: dict[str, Any], settings: Settings) -> None:
-    from vae_pipeline.artifacts import CHAIN
+    from vae_pipeline.artifacts import chain
     from vae_pipeline.catalog import dataset
     from vae_pipeline.console import StageLog, detector_table
     from vae_pipeline.defs.execute import open_instance, run_partition
@@ -214,7 +214,7 @@ def _train(line: Line, name: str, config: dict[str, Any], settings: Settings) ->
     dataset(name, line, settings.catalog_files)
     instance, tracker = open_instance(settings), Tracker(settings)
     tracker.end_orphans(line)  # and a server that does not answer is told before the work, not after it
-    found = run_partition(line, name, config, instance, StageLog(CHAIN))
+    found = run_partition(line, name, config, instance, StageLog(chain(line)))
     version = found["registered"]["version"]
     metrics = Shelf(tracker).version(f"{line}-{name}", int(version)).metrics
     calibrated, evaluated = found["calibrated"], found["evaluated"]

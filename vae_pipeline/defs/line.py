@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from vae_pipeline.artifacts import CHAIN
+from vae_pipeline.artifacts import chain
 from vae_pipeline.defs.partitions import line_partitions
 from vae_pipeline.defs.stages.calibrated import calibrated_asset
 from vae_pipeline.defs.stages.cross_validated import cross_validated_asset
@@ -50,7 +50,7 @@ def line_definitions(line: Line) -> dg.Definitions:
     partitions = line_partitions(line)
     job = dg.define_asset_job(
         line,
-        selection=dg.AssetSelection.assets(*([line, stage] for stage in CHAIN)),
+        selection=dg.AssetSelection.assets(*([line, stage] for stage in chain(line))),
         description="From raw data to the champion, for one dataset, in one process.",
         executor_def=dg.in_process_executor,
     )
