@@ -16,6 +16,7 @@ from vae_pipeline.score_files import files_of, require_medium
 if TYPE_CHECKING:
     from vae_pipeline.detector.detector import Detector
     from vae_pipeline.detector.images import ImageDetector
+    from vae_pipeline.detector.pairs import PairDetector
     from vae_pipeline.detector.sounds import SoundDetector
     from vae_pipeline.detector.windows import WindowDetector
     from vae_pipeline.explanation.explanation import Explanation
@@ -55,7 +56,7 @@ def explain_file(
     if top < 1:
         msg = f"--top {top}: at least one anomaly has to be explained"
         raise DetectorError(msg)
-    if dataset.medium != "table" and row is not None:
+    if dataset.medium not in ("table", "pair") and row is not None:
         msg = f"--row {row}: {dataset.name} holds no tables; leave it out"
         raise DetectorError(msg)
     if dataset.medium == "image":
@@ -63,6 +64,8 @@ def explain_file(
             msg = f"--sensors {','.join(sensors)}: {dataset.name} holds images, which have no sensors; leave it out"
             raise DetectorError(msg)
         found = list(_images(cast("ImageDetector", detector), file, top))
+    elif dataset.medium == "pair":
+        found = list(_pairs(cast("PairDetector", detector), dataset, file, row, top, sensors))
     elif dataset.medium == "sound":
         found = list(_clips(cast("SoundDetector", detector), file, top, sensors))
     else:
@@ -93,6 +96,27 @@ def _rows(
         msg = f"{file}: no unit has the {detector.description.window} rows that a window needs; bring more rows"
         raise DetectorError(msg)
     yield from (_pictured(_only(explanation, sensors)) for explanation in explanations)
+
+
+def _pairs(
+    detector: "PairDetector", dataset: Dataset, file: Path, row: int | None, top: int, sensors: Sequence[str]
+) -> Iterator[Reported]:
+    from vae_pipeline.pair_files import PairFile
+
+    detector.windows.require_sensors(sensors)
+    pairs = PairFile(detector, dataset, file)
+    if row is None:
+        scores = [detector.score_pairs(windows, images).score for _, windows, images in pairs.batches()]
+        highest = np.argsort(-np.concatenate([np.empty(0), *scores]), kind="stable")[:top]
+        chosen = pairs.rows[highest]
+    else:
+        chosen = pairs.rows[pairs.rows == row - 1]
+    if not len(chosen):
+        msg = f"{file}: no pair is there; a row has to name an image or to end a window of its unit"
+        raise DetectorError(msg)
+    names = [f"row {place + 1}" for place in chosen]
+    for explanation in detector.explain_pairs(*pairs.taken(chosen), names):
+        yield _pictured(_only(explanation, sensors))
 
 
 def _clips(detector: "SoundDetector", file: Path, top: int, bands: Sequence[str]) -> Iterator[Reported]:
@@ -139,6 +163,7 @@ def _sentence(explanation: "Explanation", page: Path) -> str:
     for rank, sensor in enumerate(explanation.sensors[:_RANKED], start=1):
         when = "" if sensor.start is None or sensor.end is None else f", rows {sensor.start + 1} to {sensor.end + 1}"
         lines.append(f"  {rank}. {sensor.name}  {sensor.share:.0%} of the evidence{when}")
+    lines += [f"  {side.name}: {side.share:.0%} of the surprise" for side in explanation.modalities]
     for rank, region in enumerate(explanation.regions[:_RANKED], start=1):
         place = f"{region.width} x {region.height} pixels at ({region.left}, {region.top})"
         lines.append(f"  {rank}. {place}  {region.share:.0%} of what stands out")

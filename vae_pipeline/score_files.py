@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["files_of", "require_medium", "score_file"]
 
 _GREY_OF_LEVEL = 128
-_PAIRS = 256
-"""Rows whose windows and images are in memory at a time."""
 
 
 def score_file(detector: "Detector", dataset: Dataset, file: Path, out: Path | None, maps: Path | None) -> str:
@@ -111,53 +109,20 @@ def _table(detector: "WindowDetector", dataset: Dataset, file: Path) -> "pd.Data
 
 
 def _pairs(detector: "PairDetector", dataset: Dataset, file: Path) -> "pd.DataFrame":
-    """A table of readings whose column ``image`` names a picture beside it, where there is one.
+    from vae_pipeline.pair_files import PairFile
 
-    A pair is a row that names an image or ends a window; what it has not is missing.
-    """
-    import pandas as pd
-
-    from vae_pipeline.features.pictures import decode_picture
-    from vae_pipeline.sources.readings import read_readings
-
-    description = detector.description.windows
-    readings = read_readings(file, dataset)
-    missing = [name for name in (*description.inputs, "image") if name not in readings]
-    if missing:
-        msg = f"{file}: column {missing[0]!r} is missing; pairs need {', '.join(description.inputs)} and image"
-        raise DataError(msg)
-    named = readings["image"].notna() & (readings["image"].astype(str).str.strip() != "")
-    unit = readings[description.unit_column] if description.unit_column in readings else pd.Series(0, readings.index)
-    place = unit.groupby(unit, sort=False).cumcount().to_numpy()
-    whole = place + 1 >= description.window
-    rows = np.flatnonzero(named.to_numpy() | whole)
-    order = np.argsort(pd.factorize(unit)[0], kind="stable")
-    at = np.empty(len(order), dtype=np.int64)
-    at[order] = np.arange(len(order))
-    values = readings[list(description.inputs)].to_numpy(dtype=np.float64)[order]
-    pixels = detector.description.images.imaging.max_pixels
-    found = []
-    with _bar("pairs", len(rows)) as bar:
-        for first in range(0, len(rows), _PAIRS):
-            some = rows[first : first + _PAIRS]
-            windows = np.full((len(some), len(description.inputs), description.window), np.nan)
-            for number in np.flatnonzero(whole[some]):
-                end = at[some[number]] + 1
-                windows[number] = values[end - description.window : end].T
-            images = [
-                decode_picture(file.parent / str(readings["image"].iloc[row]), str(readings["image"].iloc[row]), pixels)
-                if named.iloc[row]
-                else None
-                for row in some
-            ]
+    pairs, found = PairFile(detector, dataset, file), []
+    with _bar("pairs", len(pairs.rows)) as bar:
+        for _, windows, images in pairs.batches():
             found.append(detector.score_pairs(windows, images, progress=bar.update))
-    keep = [column for column in (description.unit_column, description.time_column, "image") if column in readings]
     joined = {
         name: np.concatenate([getattr(each, field) for each in found]) if found else np.empty(0)
         for name, field in (("score", "score"), ("alarm", "alarm"), ("window", "windows"), ("picture", "images"))
     }
-    threshold = detector.description.threshold.value
-    return readings[keep].iloc[rows].assign(row=rows + 1, **joined, threshold=threshold)
+    schema, threshold = detector.description.windows, detector.description.threshold.value
+    keep = [column for column in (schema.unit_column, schema.time_column, "image") if column in pairs.readings]
+    rows = pairs.readings[keep].iloc[pairs.rows]
+    return rows.assign(row=pairs.rows + 1, **joined, threshold=threshold)
 
 
 def _clips(detector: "SoundDetector", file: Path) -> "pd.DataFrame":

@@ -1,0 +1,81 @@
+"""A table of readings whose column ``image`` names pictures, as pairs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from vae_pipeline.errors import DataError
+from vae_pipeline.features.pictures import decode_picture
+from vae_pipeline.records import Dataset
+from vae_pipeline.sources.readings import read_readings
+
+if TYPE_CHECKING:
+    from vae_pipeline.detector.pairs import PairDetector
+
+__all__ = ["PairFile"]
+
+BATCH = 256
+"""Rows whose windows and images are in memory at a time."""
+
+
+class PairFile:
+    """Pairs of a file: its rows that name an image or end a window; what a row has not is missing.
+
+    Attributes:
+        readings: the file's rows in their order.
+        rows: which of them are pairs, from 0, shape (n,).
+    """
+
+    def __init__(self, detector: "PairDetector", dataset: Dataset, file: Path) -> None:
+        """Read the table; pictures are read when they are asked for, from the table's folder on.
+
+        Raises:
+            DataError: the file cannot be read or a column is missing; the message names it.
+        """
+        schema = detector.description.windows
+        self.file, self._length, self._inputs = file, schema.window, list(schema.inputs)
+        self._max_pixels = detector.description.images.imaging.max_pixels
+        self.readings = read_readings(file, dataset)
+        missing = [name for name in (*schema.inputs, "image") if name not in self.readings]
+        if missing:
+            msg = f"{file}: column {missing[0]!r} is missing; pairs need {', '.join(schema.inputs)} and image"
+            raise DataError(msg)
+        named = self.readings["image"]
+        self._named = (named.notna() & (named.astype(str).str.strip() != "")).to_numpy()
+        known = schema.unit_column in self.readings
+        unit = self.readings[schema.unit_column] if known else pd.Series(0, self.readings.index)
+        self._whole = unit.groupby(unit, sort=False).cumcount().to_numpy() + 1 >= self._length
+        order = np.argsort(pd.factorize(unit)[0], kind="stable")
+        self._place = np.empty(len(order), dtype=np.int64)
+        self._place[order] = np.arange(len(order))
+        try:
+            self._values = self.readings[self._inputs].to_numpy(dtype=np.float64)[order]
+        except (TypeError, ValueError) as error:
+            msg = f"{file}: a reading is no number: {error}"
+            raise DataError(msg) from error
+        self.rows = np.flatnonzero(self._named | self._whole)
+
+    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray, list[np.ndarray | None]]]:
+        """Rows, windows and images of all pairs in order; see `taken`."""
+        for first in range(0, len(self.rows), BATCH):
+            some = self.rows[first : first + BATCH]
+            yield some, *self.taken(some)
+
+    def taken(self, rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray | None]]:
+        """Windows in raw units, (n, inputs, time), nan where there is none, and images of some rows.
+
+        Raises:
+            DataError: an image is no picture that can be used; the message names it.
+        """
+        windows = np.full((len(rows), len(self._inputs), self._length), np.nan)
+        for number in np.flatnonzero(self._whole[rows]):
+            end = self._place[rows[number]] + 1
+            windows[number] = self._values[end - self._length : end].T
+        return windows, [self._image(row) if self._named[row] else None for row in rows]
+
+    def _image(self, row: int) -> np.ndarray:
+        name = str(self.readings["image"].iloc[row])
+        return decode_picture(self.file.parent / name, name, self._max_pixels)
