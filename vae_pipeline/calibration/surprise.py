@@ -1,9 +1,9 @@
 """How surprising a score is, in nats: scores of any kind on one scale, so that they can be put together.
 
-The surprise of a score is -log of the share of normal samples that reach it. Up to the ninetieth percentile that share
-is counted; above it, where few samples are left, it falls off exponentially with the mean excess found there, so that
-no score is too high to be told from a higher one (J. Pickands, Statistical inference using extreme order statistics,
-1975, with shape 0).
+The surprise of a score is -log of the share of normal samples that reach it. That share is counted up to where ten
+different samples are left; above that it falls off exponentially with their mean excess (J. Pickands, Statistical
+inference using extreme order statistics, 1975, with shape 0). So no score is too
+high to be told from a higher one.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,10 @@ from vae_pipeline.errors import CalibrationError
 
 __all__ = ["Surprise"]
 
-TAIL = 0.1
-"""Share of the normal scores that makes the tail."""
-KNOTS = 101
+TAIL = 10
+"""Different normal scores that make the tail."""
+FEWEST = 20
+KNOTS = 201
 _SMALLEST = 1e-9
 
 
@@ -42,10 +43,12 @@ class Surprise:
         Raises:
             CalibrationError: there are fewer than 20 or one is not finite.
         """
-        if len(normal) < 2 / TAIL or not np.isfinite(normal).all():
-            msg = f"{len(normal)} normal scores, {round(2 / TAIL)} finite ones are needed to tell how rare a score is"
+        if len(normal) < FEWEST or not np.isfinite(normal).all():
+            msg = f"{len(normal)} normal scores, {FEWEST} finite ones are needed to tell how rare a score is"
             raise CalibrationError(msg)
-        shares = np.linspace(0.0, 1.0 - TAIL, KNOTS)
+        different = len(np.unique(normal))
+        # even steps of surprise, so that rare scores are told apart as finely as common ones
+        shares = -np.expm1(-np.linspace(0.0, np.log(max(2.0, different / TAIL)), KNOTS))
         knots = np.quantile(normal, shares)
         tail = normal[normal > knots[-1]] - knots[-1]
         spread = float(np.std(normal))
@@ -58,11 +61,17 @@ class Surprise:
         """Surprise of scores in nats, shape as given; a score never surprises less than a lower one."""
         scores = np.asarray(scores, dtype=np.float64)
         within = np.interp(scores, self.knots, self.values)
-        return np.where(scores > self.knots[-1], self.values[-1] + (scores - self.knots[-1]) / self.excess, within)
+        beyond = self.values[-1] + np.maximum(scores - self.knots[-1], 0.0) / self.excess
+        return np.where(scores > self.knots[-1], beyond, within)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """What `from_arrays` takes."""
-        return {"knots": self.knots, "values": self.values, "excess": np.array(self.excess)}
+        return {
+            "knots": self.knots,
+            "values": self.values,
+            "excess": np.array(self.excess),
+            "known": np.array(self.known),
+        }
 
     @staticmethod
     def from_arrays(arrays: Mapping[str, np.ndarray]) -> "Surprise":

@@ -38,7 +38,7 @@ ANOMALOUS = 200
 MOST = 3000
 """Windows of the calibration part that are used, about: neighbours tell little more."""
 MARGIN = 0.02
-"""ROC-AUC by which another form must win over the sum."""
+"""PR-AUC by which another form must win over the sum."""
 REFERENCE_SIZE = 1000
 FAULT_SIZE = 3.0
 
@@ -108,7 +108,7 @@ def calibrate_pairs(
 
 def chosen_form(forms: tuple[FormFigure, ...]) -> str:
     """The sum, unless another form separates better by `MARGIN`."""
-    figures = {entry.form[0]: entry.roc_auc for entry in forms}
+    figures = {entry.form[0]: entry.pr_auc for entry in forms}
     best = max(figures, key=lambda form: figures[form])
     return best if figures[best] > figures["sum"] + MARGIN else "sum"
 

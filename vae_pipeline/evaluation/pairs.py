@@ -190,7 +190,7 @@ def _card(
             "Score of images": " + ".join(description.images.form),
             "Score": f"{description.form[0]} of the surprise of both, in nats of surprise of a normal pair",
             "Forms compared on calibration": f"{report.criterion}: "
-            + "; ".join(f"{form.name} ROC-AUC {form.roc_auc:.3f}" for form in report.forms),
+            + "; ".join(f"{form.name} PR-AUC {form.pr_auc:.3f}" for form in report.forms),
         },
         metrics=evaluation.metrics,
         baselines=evaluation.baselines,

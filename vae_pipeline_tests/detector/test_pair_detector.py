@@ -115,7 +115,7 @@ def test_too_few_normal_pairs_are_refused(example):
 def test_the_sum_stays_unless_another_form_is_clearly_better(gain, form):
     forms = (
         FormFigure(form=("sum",), roc_auc=0.9, pr_auc=0.9),
-        FormFigure(form=("largest",), roc_auc=0.9 + gain, pr_auc=0.9),
+        FormFigure(form=("largest",), roc_auc=0.9, pr_auc=0.9 + gain),
     )
     assert chosen_form(forms) == form
 
