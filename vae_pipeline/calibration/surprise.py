@@ -2,8 +2,7 @@
 
 The surprise of a score is -log of the share of normal samples that reach it. That share is counted up to where ten
 different samples are left; above that it falls off exponentially with their mean excess (J. Pickands, Statistical
-inference using extreme order statistics, 1975, with shape 0). So no score is too
-high to be told from a higher one.
+inference using extreme order statistics, 1975, with shape 0). So no score is too high to be told from a higher one.
 """
 
 from collections.abc import Mapping
@@ -61,7 +60,7 @@ class Surprise:
         """Surprise of scores in nats, shape as given; a score never surprises less than a lower one."""
         scores = np.asarray(scores, dtype=np.float64)
         within = np.interp(scores, self.knots, self.values)
-        beyond = self.values[-1] + np.maximum(scores - self.knots[-1], 0.0) / self.excess
+        beyond = self.values[-1] + (scores - self.knots[-1]) / self.excess
         return np.where(scores > self.knots[-1], beyond, within)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
