@@ -69,7 +69,6 @@ class Surprise:
             "knots": self.knots,
             "values": self.values,
             "excess": np.array(self.excess),
-            "known": np.array(self.known),
         }
 
     @staticmethod
