@@ -60,5 +60,5 @@ def test_work_that_fails_leaves_nothing(storage, tmp_path):
 
 def test_stages_stand_in_the_order_of_the_line():
     assert list(CHAIN) == [
-        "raw", "validated", "features", "trained", "calibrated", "evaluated", "registered", "promoted"
+        "raw", "validated", "features", "trained", "calibrated", "evaluated", "explained", "registered", "promoted"
     ]  # fmt: skip

@@ -7,7 +7,15 @@ import pytest
 
 from vae_pipeline.catalog import catalog, dataset, read_catalog
 from vae_pipeline.errors import CatalogError, UnknownDatasetError
-from vae_pipeline.records import Calibration, Dataset, ImageCalibration, ImageTraining, Training
+from vae_pipeline.records import (
+    Calibration,
+    Dataset,
+    FusionCalibration,
+    FusionTraining,
+    ImageCalibration,
+    ImageTraining,
+    Training,
+)
 
 PUMP = """
 datasets:
@@ -208,9 +216,13 @@ def test_a_pose_asks_for_its_augmentation_and_what_is_stated_wins(tmp_path: Path
 
 def test_the_line_says_what_training_and_calibration_state() -> None:
     for entry in catalog().values():
-        images = entry.line == "vision"
-        assert isinstance(entry.training, ImageTraining if images else Training)
-        assert isinstance(entry.calibration, ImageCalibration if images else Calibration)
+        training, calibration = {
+            "timeseries": (Training, Calibration),
+            "vision": (ImageTraining, ImageCalibration),
+            "multimodal": (FusionTraining, FusionCalibration),
+        }[entry.line]
+        assert isinstance(entry.training, training)
+        assert isinstance(entry.calibration, calibration)
 
 
 def test_an_entry_survives_being_written_and_read() -> None:

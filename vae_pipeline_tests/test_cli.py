@@ -212,7 +212,8 @@ def test_without_a_champion_the_command_that_makes_one_is_named(tmp_path, capsys
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["run"], ["run", "multimodal", "x"], ["fly"], ["score", "timeseries", "FD001"]]
+    "arguments",
+    [[], ["run"], ["run", "sound", "x"], ["tune", "multimodal", "x"], ["fly"], ["score", "timeseries", "FD001"]],
 )
 def test_wrong_usage_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as told:

@@ -121,7 +121,7 @@ def test_a_file_that_is_no_image_is_named(image_example):
 
 def test_a_saved_detector_scores_the_same(image_example, tmp_path):
     image_example.detector.save(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "detector.json", "arrays.npz"}
+    assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "decoder.onnx", "detector.json", "arrays.npz"}
     again = Detector.load(tmp_path)
     assert isinstance(again, ImageDetector)
     assert_alike(again, image_example.detector)

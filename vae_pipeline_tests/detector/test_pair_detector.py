@@ -87,7 +87,8 @@ def test_normal_pairs_alarm_as_rarely_as_asked(example):
     assert (scores > example.detector.description.threshold.value).mean() <= 0.02
     dataset = example.dataset.model_copy(update={"calibration": calibration(false_alarm_rate=0.2)})
     detector, _ = calibrate_pairs(dataset, "0a1b", example.pairs, example.network)
-    assert (detector.reference["scores"] > detector.description.threshold.value).mean() == pytest.approx(0.2, abs=0.05)
+    share = (detector.reference["scores"] > detector.description.threshold.value).mean()
+    assert 0.05 < share <= 0.2  # eight images alone: scores tie, and none of a tie alarms
 
 
 def test_a_stated_form_is_taken(example):

@@ -87,7 +87,7 @@ def test_what_can_be_used_is_used(
         media.repair()
     out, err = capfd.readouterr()
     assert (status, err.strip()) == (1, f"vae-pipeline: {FAR_ENOUGH}"), err
-    assert re.search(r"\[3/8\] features +[\d.]+ s$", out, re.MULTILINE), out
+    assert re.search(r"\[3/9\] features +[\d.]+ s$", out, re.MULTILINE), out
     warnings = [line.strip() for line in out.splitlines() if " fails in " in line]
     assert any(re.search(case.told, line) for line in warnings), out
     told = [line for line in warnings if not COUNTED.match(line)]
@@ -105,6 +105,6 @@ def test_after_a_repair_everything_is_found_again(
     capfd.readouterr()
     assert media.run(dataset, line=LINES[dataset]) == 0
     out, err = capfd.readouterr()
-    assert out.count("unchanged") == 7  # promoted decides anew
+    assert out.count("unchanged") == 8  # promoted decides anew
     assert err == ""
     assert media.versions() == versions

@@ -36,7 +36,7 @@ def test_turn_and_shift_are_found_against_the_same_object_straight(registration,
     here, there = (registration.placement(image) for image in (shown(0.0), shown(turn, down, right, seed)))
     assert apart(there.turn, here.turn + turn) < 3.0
     difference = straightened(shown(turn, down, right, seed), there).astype(float) - straightened(shown(0.0), here)
-    assert np.abs(difference)[SIZE // 8 : -SIZE // 8, SIZE // 8 : -SIZE // 8].mean() < 10.0
+    assert np.abs(difference)[SIZE // 8 : -SIZE // 8, SIZE // 8 : -SIZE // 8].mean() < 15.0  # of a grey of 170 on 90
 
 
 def test_among_six_like_holes_the_lug_decides(registration):
