@@ -11,31 +11,17 @@ from pathlib import Path
 from typing import get_args
 
 from benchmarks.report import machine, markdown_table, write_section
+from benchmarks.stages import evaluated
 from vae_pipeline.catalog import catalog
-from vae_pipeline.detector.calibrate import calibrate
-from vae_pipeline.evaluation.evaluate import evaluate
-from vae_pipeline.evaluation.result import Evaluation
+from vae_pipeline.defs.artifact_io import newest
 from vae_pipeline.features.pair_set import GROUPS
-from vae_pipeline.models.train import train
-from vae_pipeline.records import Artifact, Dataset, Fusion, FusionTraining
+from vae_pipeline.records import Fusion, FusionTraining
 from vae_pipeline.settings import load_settings
-from vae_pipeline.storage import open_storage, write_json
+from vae_pipeline.storage import open_storage
 
-__all__ = ["main", "run"]
+__all__ = ["main"]
 
 ALONE = ("windows_alone_roc_auc", "windows_own_detector_roc_auc", "images_alone_roc_auc", "images_own_detector_roc_auc")
-
-
-def run(dataset: Dataset, features: Path, folder: Path) -> Evaluation:
-    """A features folder of pairs to their evaluation, by library calls below ``folder``."""
-    trained, calibrated, evaluated = (folder / name for name in ("t", "c", "e"))
-    for path in (trained, calibrated, evaluated):
-        path.mkdir(parents=True)
-    train(dataset, features, trained)
-    detector, report = calibrate(dataset, "benchmark", features, trained / "model.onnx")
-    detector.save(calibrated / "detector")
-    write_json(calibrated / "report.json", report)
-    return evaluate(dataset, features, trained, calibrated, evaluated)
 
 
 def main() -> None:
@@ -47,14 +33,16 @@ def main() -> None:
     options = parser.parse_args()
     settings = load_settings()
     store, entry = open_storage(settings), catalog(settings.catalog_files)[options.pairs]
-    kept = Artifact.model_validate_json(store.read_text(f"artifacts/multimodal/features/{options.pairs}.json"))
+    kept = newest(store, entry, "features")
+    if kept is None:
+        parser.error(f"{options.pairs} was not run yet: vae-pipeline run multimodal {options.pairs}")
     features, rows, last = store.folder(kept.key), [], None
     for fusion in get_args(Fusion):
         for attention in (True, False):
             training = FusionTraining(fusion=fusion, attention=attention, epochs=options.epochs)
             began = time.perf_counter()
             with tempfile.TemporaryDirectory() as folder:
-                last = run(entry.model_copy(update={"training": training}), features, Path(folder))
+                _, last = evaluated(entry.model_copy(update={"training": training}), features, Path(folder))
             figures = [last.metrics["roc_auc"], *(last.groups[name]["roc_auc"] for name in GROUPS[1:])]
             alone = [last.metrics[ALONE[0]], last.metrics[ALONE[2]]]
             told = [f"**{fusion}**", "yes" if attention else "no", *(f"{value:.3f}" for value in [*figures, *alone])]

@@ -8,16 +8,13 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.report import machine, markdown_table, write_section
+from benchmarks.stages import evaluated
 from vae_pipeline.catalog import catalog
-from vae_pipeline.detector.calibrate import calibrate
-from vae_pipeline.evaluation.evaluate import evaluate
 from vae_pipeline.evaluation.result import Evaluation
 from vae_pipeline.features.build import build
-from vae_pipeline.models.train import train
 from vae_pipeline.records import Dataset
 from vae_pipeline.settings import load_settings
 from vae_pipeline.sources.load import load
-from vae_pipeline.storage import write_json
 
 __all__ = ["main", "run"]
 
@@ -35,18 +32,13 @@ def as_pose(dataset: Dataset, pose: str, epochs: int) -> Dataset:
 
 def run(dataset: Dataset, folder: Path) -> tuple[Evaluation, str]:
     """Raw images to evaluation by library calls; the evaluation, and the form of the score in words."""
-    raw, features, trained, calibrated, evaluated = (folder / name for name in ("r", "f", "t", "c", "e"))
-    for path in (features, trained, calibrated, evaluated):
-        path.mkdir(parents=True)
+    raw, features = folder / "raw", folder / "features"
+    features.mkdir(parents=True)
     load(dataset, load_settings(), raw)
     build(dataset, raw, features)
-    train(dataset, features, trained)
-    detector, report = calibrate(dataset, "benchmark", features, trained / "model.onnx")
-    detector.save(calibrated / "detector")
-    write_json(calibrated / "report.json", report)
+    detector, evaluation = evaluated(dataset, features, folder)
     placements = ", ".join(getattr(detector.description, "placements", ()))
-    form = f"{' + '.join(detector.description.form)} ({placements})"
-    return evaluate(dataset, features, trained, calibrated, evaluated), form
+    return evaluation, f"{' + '.join(detector.description.form)} ({placements})"
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ STAGE_CODE_VERSIONS: dict[str, str] = {
     "validated": "1",
     "features": "2",
     "trained": "3",
-    "calibrated": "6",
+    "calibrated": "7",
     "evaluated": "3",
     "explained": "1",
     "registered": "1",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_LINES = ("timeseries", "vision", "multimodal")
+_LINES = get_args(Line)
 _DEMO = {
     "sample_turbofan": ("timeseries", "generated engines, two fault modes, six operating regimes"),
     "sample_machine_sound": ("timeseries", "generated recordings of a fan, three kinds of fault"),

@@ -1,13 +1,36 @@
 """Synthetic faults of known kind, sensor and size, for choosing a score where calibration has no labels."""
 
+from collections.abc import Iterator
 from typing import Literal, get_args
 
 import numpy as np
 
-__all__ = ["FAULTS", "Fault", "inject", "louder"]
+from vae_pipeline.features.windows import Windows
+
+__all__ = ["FAULTS", "FAULT_SIZE", "Fault", "faulty_batches", "inject", "louder"]
 
 Fault = Literal["spike", "drift", "stuck", "noise"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
+FAULT_SIZE = 3.0
+"""Of a fault in one sensor that scores are compared by, in healthy standard deviations."""
+
+
+def faulty_batches(
+    windows: Windows, places: np.ndarray, random: np.random.Generator, seed: int = 0
+) -> Iterator[np.ndarray]:
+    """Some windows, each with a fault of `FAULT_SIZE` in one sensor, every kind in a quarter of them, kind by kind.
+
+    Args:
+        windows: scaled.
+        places: which of them, shape (n,).
+        random: draws the sensors.
+        seed: of signs and noise.
+    """
+    for number, kind in enumerate(FAULTS):
+        batch = windows.take(places[number :: len(FAULTS)])
+        if len(batch):
+            sensor = random.integers(windows.channels, size=len(batch))
+            yield inject(batch, kind, sensor, FAULT_SIZE, seed=seed + number)
 
 
 def inject(windows: np.ndarray, kind: Fault, sensor: np.ndarray, size: float, seed: int = 0) -> np.ndarray:

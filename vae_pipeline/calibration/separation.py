@@ -1,9 +1,14 @@
 """How well a score separates two groups of calibration windows; no test label ever comes here."""
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import numpy as np
 from scipy.stats import rankdata
 
-__all__ = ["average_precision", "roc_auc"]
+__all__ = ["average_precision", "clearly_best", "roc_auc"]
+
+K = TypeVar("K")
 
 
 def roc_auc(scores: np.ndarray, positive: np.ndarray) -> float:
@@ -27,3 +32,9 @@ def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
     asked = np.flatnonzero(last_of_tie) + 1
     recall_steps = np.diff(found, prepend=0) / max(int(positive.sum()), 1)
     return float(np.sum(recall_steps * found / asked))
+
+
+def clearly_best(figures: Mapping[K, float], default: K, margin: float) -> K:
+    """The form with the highest figure where that is above the default's by more than ``margin``, else the default."""
+    best = max(figures, key=lambda form: figures[form])
+    return best if figures[best] > figures[default] + margin else default

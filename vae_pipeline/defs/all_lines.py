@@ -1,5 +1,7 @@
 """Everything the code location holds: all lines with their resources."""
 
+from typing import get_args
+
 import dagster as dg
 
 from vae_pipeline.defs.artifact_io import ArtifactIOManager
@@ -9,7 +11,7 @@ from vae_pipeline.records import Line
 
 __all__ = ["LINES", "all_lines"]
 
-LINES: tuple[Line, ...] = ("timeseries", "vision", "multimodal")
+LINES: tuple[Line, ...] = get_args(Line)
 
 
 def all_lines() -> dg.Definitions:

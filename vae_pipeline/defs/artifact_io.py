@@ -1,5 +1,7 @@
 """What crosses from asset to asset: a record that says where the folder is, never the data itself."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from vae_pipeline.defs.failures import told_to_dagster
@@ -25,9 +27,13 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
 
 def newest(storage: Storage, dataset: Dataset, stage: str) -> Artifact | None:
     """What the manager keeps of a stage that need not have run; None where it has not."""
-    key = f"artifacts/{dataset.line}/{stage}/{dataset.name}.json"
+    key = _address((dataset.line, stage), dataset.name)
     return Artifact.model_validate_json(storage.read_text(key)) if storage.has_text(key) else None
 
 
 def _key(context: dg.InputContext | dg.OutputContext) -> str:
-    return "/".join(["artifacts", *context.asset_key.path, f"{context.asset_partition_key}.json"])
+    return _address(context.asset_key.path, context.asset_partition_key)
+
+
+def _address(asset: Sequence[str], partition: str) -> str:
+    return "/".join(["artifacts", *asset, f"{partition}.json"])

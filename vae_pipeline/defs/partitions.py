@@ -31,4 +31,4 @@ def dataset_named(name: str, line: Line) -> Dataset:
 
 def dataset_of(context: dg.AssetExecutionContext, line: Line) -> Dataset:
     """The catalogue's entry of this partition."""
-    return dataset(context.partition_key, line, load_settings().catalog_files)
+    return dataset_named(context.partition_key, line)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vae_pipeline.calibration.scorers import Observation, Summary, late_weights, summarised
-from vae_pipeline.detector.explained_windows import LATENTS, Named
+from vae_pipeline.detector.explained import Named, explained
+from vae_pipeline.detector.explained_windows import LATENTS
 from vae_pipeline.explanation.explanation import Explanation, LatentEvidence
 from vae_pipeline.explanation.latents import explained_latents
 from vae_pipeline.explanation.sensors import course, measured, ranked
@@ -45,18 +46,7 @@ def explain_clip(detector: "SoundDetector", windows: Windows, called: Named) -> 
         np.concatenate(list(observed.reconstruction[beside]), axis=1),
         normal.row,
     )
-    return Explanation(
-        detector=detector.description.name,
-        medium=detector.description.medium,
-        **called._asdict(),
-        score=score,
-        threshold=detector.description.threshold.value,
-        alarm=bool(detector.decide(np.array([score]))[0]),
-        sensors=sensors,
-        start=sensors[0].start,
-        end=sensors[0].end,
-        latents=_latents(detector, observed, summary, score),
-    )
+    return explained(detector, called, score, sensors, latents=_latents(detector, observed, summary, score))
 
 
 def _latents(

@@ -1,14 +1,14 @@
 """Why images have their scores: which regions, which latents."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from vae_pipeline.calibration.maps import ImageObservation
-from vae_pipeline.detector.explained_windows import Named
-from vae_pipeline.explanation.explanation import Explanation, LatentEvidence
+from vae_pipeline.detector.explained import Named, explained
+from vae_pipeline.explanation.explanation import Explanation, LatentEvidence, Region
 from vae_pipeline.explanation.latents import explained_latents
 from vae_pipeline.explanation.regions import found_regions
 from vae_pipeline.features.registration import Placement, restored
@@ -16,7 +16,7 @@ from vae_pipeline.features.registration import Placement, restored
 if TYPE_CHECKING:
     from vae_pipeline.detector.images import ImageDetector
 
-__all__ = ["LATENTS", "ExplainedImage", "as_it_lay", "explain_image", "full_size"]
+__all__ = ["LATENTS", "ExplainedImage", "ShownRegions", "explain_image", "full_size", "shown_regions"]
 
 LATENTS = 4
 """Latents that are moved, those farthest from normal: each takes a decoding, and there are 100 ms for all."""
@@ -45,11 +45,6 @@ def full_size(score_map: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(score_map.astype(np.float32)).resize((shape[1], shape[0]), resampling))
 
 
-def as_it_lay(score_map: np.ndarray, placement: Placement | None) -> np.ndarray:
-    """A map of an image that may have been straightened, (size, size), as it lies on the image that came."""
-    return score_map if placement is None else restored(score_map, placement)
-
-
 def explain_image(
     detector: "ImageDetector", image: np.ndarray, placement: Placement | None, shape: tuple[int, int], called: Named
 ) -> ExplainedImage:
@@ -64,19 +59,27 @@ def explain_image(
     """
     observation = detector.session.observe_images(image[None])
     maps, scores = detector.judge(observation)
-    whole = full_size(as_it_lay(maps[0], placement), shape)
-    regions, ranks = found_regions(whole, detector.description.map_level)
-    explanation = Explanation(
-        detector=detector.description.name,
-        medium=detector.description.medium,
-        **called._asdict(),
-        score=float(scores[0]),
-        threshold=detector.description.threshold.value,
-        alarm=bool(detector.decide(scores)[0]),
-        regions=regions,
-        latents=_latents(detector, observation, float(scores[0])),
-    )
-    return ExplainedImage(explanation, whole, ranks, observation.reconstruction[0])
+    regions = shown_regions(detector, maps[0], placement, shape)
+    latents = _latents(detector, observation, float(scores[0]))
+    explanation = explained(detector, called, float(scores[0]), regions=regions.found, latents=latents)
+    return ExplainedImage(explanation, regions.map, regions.ranks, observation.reconstruction[0])
+
+
+class ShownRegions(NamedTuple):
+    """Regions of a map that stand out, the map at the image's own size, and the rank of each pixel's region."""
+
+    found: tuple[Region, ...]
+    map: np.ndarray
+    ranks: np.ndarray
+
+
+def shown_regions(
+    detector: "ImageDetector", score_map: np.ndarray, placement: Placement | None, shape: tuple[int, int]
+) -> ShownRegions:
+    """The regions of a map, (size, size), as they lie on the image that came, of ``shape``."""
+    whole = full_size(restored(score_map, placement), shape)
+    found, ranks = found_regions(whole, detector.description.map_level)
+    return ShownRegions(found, whole, ranks)
 
 
 def _latents(detector: "ImageDetector", observation: ImageObservation, score: float) -> tuple[LatentEvidence, ...]:

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vae_pipeline.detector.explained_images import ExplainedImage, as_it_lay, full_size
-from vae_pipeline.detector.explained_windows import Named, explained_sensors
+from vae_pipeline.detector.explained import Named, explained
+from vae_pipeline.detector.explained_images import ExplainedImage, shown_regions
+from vae_pipeline.detector.explained_windows import explained_sensors
 from vae_pipeline.errors import DetectorError
 from vae_pipeline.explanation.explanation import Explanation, ModalityEvidence
-from vae_pipeline.explanation.regions import found_regions
 from vae_pipeline.features.registration import Placement
 
 if TYPE_CHECKING:
@@ -50,24 +50,12 @@ def explain_pair(
     ]
     whole = sum(surprise for _, surprise in sides)
     sensors = () if found.windows is None else explained_sensors(detector.windows, found.windows)
-    explanation = Explanation(
-        detector=detector.description.name,
-        medium=detector.description.medium,
-        **called._asdict(),
-        score=float(score[0]),
-        threshold=detector.description.threshold.value,
-        alarm=bool(detector.decide(score)[0]),
-        sensors=sensors,
-        start=sensors[0].start if sensors else None,
-        end=sensors[0].end if sensors else None,
-        modalities=tuple(
-            ModalityEvidence(name=name, surprise=surprise, share=surprise / whole if whole else 1.0 / len(sides))
-            for name, surprise in sides
-        ),
+    modalities = tuple(
+        ModalityEvidence(name=name, surprise=surprise, share=surprise / whole if whole else 1.0 / len(sides))
+        for name, surprise in sides
     )
     if maps is None or image is None or found.images is None:
-        return explanation, None
-    lying = full_size(as_it_lay(maps[0], image[1]), image[2])
-    regions, ranks = found_regions(lying, detector.images.description.map_level)
-    explanation = explanation.model_copy(update={"regions": regions})
-    return explanation, ExplainedImage(explanation, lying, ranks, found.images.reconstruction[0])
+        return explained(detector, called, float(score[0]), sensors, modalities=modalities), None
+    regions = shown_regions(detector.images, maps[0], *image[1:])
+    explanation = explained(detector, called, float(score[0]), sensors, modalities=modalities, regions=regions.found)
+    return explanation, ExplainedImage(explanation, regions.map, regions.ranks, found.images.reconstruction[0])

@@ -1,11 +1,12 @@
 """Why windows of sensor readings have their scores."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vae_pipeline.calibration.scorers import Observation
+from vae_pipeline.detector.explained import Named, explained
 from vae_pipeline.explanation.explanation import Explanation, LatentEvidence, SensorEvidence
 from vae_pipeline.explanation.latents import explained_latents
 from vae_pipeline.explanation.sensors import course, measured, ranked
@@ -14,19 +15,10 @@ from vae_pipeline.features.windows import Windows
 if TYPE_CHECKING:
     from vae_pipeline.detector.windows import WindowDetector
 
-__all__ = ["Named", "explain_windows", "explained_sensors"]
+__all__ = ["LATENTS", "explain_windows", "explained_sensors"]
 
 LATENTS = 64
 """Latents that are moved at most."""
-
-
-class Named(NamedTuple):
-    """What an explained sample is called; see `Explanation`."""
-
-    name: str
-    unit: str | None = None
-    time: str | None = None
-    row: int | None = None
 
 
 def explain_windows(detector: "WindowDetector", windows: Windows, named: Sequence[Named]) -> list[Explanation]:
@@ -44,21 +36,8 @@ def explain_windows(detector: "WindowDetector", windows: Windows, named: Sequenc
     for place, called in enumerate(named):
         observation = detector.session.observe(windows.take(slice(place, place + 1)))
         score = float(detector.score_observation(observation)[0])
-        sensors = explained_sensors(detector, observation)
-        found.append(
-            Explanation(
-                detector=detector.description.name,
-                medium=detector.description.medium,
-                **called._asdict(),
-                score=score,
-                threshold=detector.description.threshold.value,
-                alarm=bool(detector.decide(np.array([score]))[0]),
-                sensors=sensors,
-                start=sensors[0].start,
-                end=sensors[0].end,
-                latents=_latents(detector, observation, score),
-            )
-        )
+        sensors, latents = explained_sensors(detector, observation), _latents(detector, observation, score)
+        found.append(explained(detector, called, score, sensors, latents=latents))
     return found
 
 

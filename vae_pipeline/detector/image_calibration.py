@@ -13,14 +13,14 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from vae_pipeline.calibration.maps import MAPS, MapScorer, NormalMaps, evidence
-from vae_pipeline.calibration.separation import average_precision, roc_auc
+from vae_pipeline.calibration.separation import average_precision, clearly_best, roc_auc
 from vae_pipeline.calibration.thresholds import choose
 from vae_pipeline.detector.description import ImageDescription
 from vae_pipeline.detector.images import ImageDetector
 from vae_pipeline.detector.report import CalibrationReport, FormFigure
 from vae_pipeline.detector.session import IMAGE_BATCH, NetworkSession
 from vae_pipeline.errors import CalibrationError
-from vae_pipeline.features.image_anomalies import HELD_OUT, planes, salience, with_anomalies
+from vae_pipeline.features.image_anomalies import HELD_OUT, as_pictures, planes, salience, with_anomalies
 from vae_pipeline.features.image_set import ImageSet
 from vae_pipeline.features.stored_images import Pixels
 from vae_pipeline.features.windows import evenly
@@ -143,8 +143,7 @@ def chosen_form(forms: tuple[FormFigure, ...]) -> tuple[str, ...]:
     """
     figures = {entry.form: entry.both for entry in forms}
     default = max(figures, key=len)
-    best = max(figures, key=lambda form: figures[form])
-    return best if figures[best] > figures[default] + MARGIN else default
+    return clearly_best(figures, default, MARGIN)
 
 
 def _require_maps(form: tuple[str, ...], *, has_head: bool) -> None:
@@ -239,8 +238,7 @@ def _observed_with_anomalies(
         changed = [(clean, np.zeros((len(some), *clean.shape[2:]), dtype=bool))]
         changed += [with_anomalies(clean, donors, everyone, (kind,), chance, random) for kind in HELD_OUT]
         for values, mask in changed:
-            images = (values.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
-            found.append(evidence(session.observe_images(images), stated.smoothing))
+            found.append(evidence(session.observe_images(as_pictures(values)), stated.smoothing))
             halves.append(some % 2)
             masks.append(mask)
     return _Compared(np.concatenate(found), np.concatenate(halves), np.concatenate(masks))

@@ -10,12 +10,12 @@ import numpy as np
 from vae_pipeline.calibration.maps import ImageObservation, MapScorer, evidence
 from vae_pipeline.detector.description import ImageDescription
 from vae_pipeline.detector.detector import Detector, Progress, Scores, named, under
-from vae_pipeline.detector.explained_images import ExplainedImage, as_it_lay, explain_image, full_size
-from vae_pipeline.detector.explained_windows import Named
+from vae_pipeline.detector.explained import Named
+from vae_pipeline.detector.explained_images import ExplainedImage, explain_image, full_size
 from vae_pipeline.detector.session import IMAGE_BATCH, NetworkSession
 from vae_pipeline.errors import DetectorError
 from vae_pipeline.features.pictures import decode_picture, resized
-from vae_pipeline.features.registration import Placement, Registration, straightened
+from vae_pipeline.features.registration import Placement, Registration, restored, straightened
 from vae_pipeline.features.stored_images import Pixels
 
 __all__ = ["ImageDetector", "Picture", "ScoredImage", "full_size"]
@@ -159,7 +159,7 @@ class ImageDetector(Detector):
         maps, scores = self.judge(self.session.observe_images(np.stack([each.image for each in waiting])))
         alarms = self.decide(scores)
         for each, score_map, score, alarm in zip(waiting, maps, scores, alarms, strict=True):
-            whole = full_size(as_it_lay(score_map, each.placement), each.shape)
+            whole = full_size(restored(score_map, each.placement), each.shape)
             yield ScoredImage(each.name, float(score), bool(alarm), whole)
         if progress:
             progress(len(waiting))

@@ -11,9 +11,9 @@ from typing import cast
 
 import numpy as np
 
-from vae_pipeline.calibration.faults import FAULTS, inject
+from vae_pipeline.calibration.faults import faulty_batches
 from vae_pipeline.calibration.fusion import FORMS, PairScorer
-from vae_pipeline.calibration.separation import average_precision, roc_auc
+from vae_pipeline.calibration.separation import average_precision, clearly_best, roc_auc
 from vae_pipeline.calibration.thresholds import choose
 from vae_pipeline.detector.description import PairDescription
 from vae_pipeline.detector.image_calibration import calibrate_images
@@ -24,7 +24,7 @@ from vae_pipeline.detector.report import CalibrationReport, FormFigure
 from vae_pipeline.detector.window_calibration import calibrate_windows
 from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.errors import CalibrationError
-from vae_pipeline.features.image_anomalies import HELD_OUT, planes, salience, with_anomalies
+from vae_pipeline.features.image_anomalies import HELD_OUT, as_pictures, planes, salience, with_anomalies
 from vae_pipeline.features.pair_set import Paired, PairSet
 from vae_pipeline.features.windows import evenly
 from vae_pipeline.records import Dataset, FusionCalibration
@@ -40,7 +40,6 @@ MOST = 3000
 MARGIN = 0.02
 """PR-AUC by which another form must win over the sum."""
 REFERENCE_SIZE = 1000
-FAULT_SIZE = 3.0
 
 
 def calibrate_pairs(
@@ -108,9 +107,7 @@ def calibrate_pairs(
 
 def chosen_form(forms: tuple[FormFigure, ...]) -> str:
     """The sum, unless another form separates better by `MARGIN`."""
-    figures = {entry.form[0]: entry.pr_auc for entry in forms}
-    best = max(figures, key=lambda form: figures[form])
-    return best if figures[best] > figures["sum"] + MARGIN else "sum"
+    return clearly_best({entry.form[0]: entry.pr_auc for entry in forms}, "sum", MARGIN)
 
 
 def _split(network: Path) -> int:
@@ -192,13 +189,9 @@ def _faulty_windows(windows: WindowDetector, pairs: PairSet, random: np.random.G
     if len(anomalous):
         chosen = every.subset(anomalous[evenly(len(anomalous), ANOMALOUS)])
         return np.concatenate([windows.score_observation(batch) for batch in windows.session.batches(chosen)])
-    chosen = every.subset(np.flatnonzero(labels != 1)).evenly(ANOMALOUS)
-    found = []
-    for number, batch in enumerate(chosen.batches(ANOMALOUS // len(FAULTS))):
-        sensor = random.integers(batch.shape[1], size=len(batch))
-        changed = inject(batch, FAULTS[number % len(FAULTS)], sensor, FAULT_SIZE, seed=number)
-        found.append(windows.score_observation(windows.session.observe(changed)))
-    return np.concatenate(found)
+    normal = np.flatnonzero(labels != 1)
+    changed = faulty_batches(every, normal[evenly(len(normal), ANOMALOUS)], random)
+    return np.concatenate([windows.score_observation(windows.session.observe(batch)) for batch in changed])
 
 
 def _spoilt_images(images: ImageDetector, pairs: PairSet, random: np.random.Generator) -> np.ndarray:
@@ -214,7 +207,6 @@ def _spoilt_images(images: ImageDetector, pairs: PairSet, random: np.random.Gene
             changed, mask = with_anomalies(
                 planes(pixels[some]), donors, np.ones(len(some), dtype=bool), (kind,), chance, random
             )
-            shown = (changed.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
-            scores = images.judge(images.session.observe_images(shown))[1]
+            scores = images.judge(images.session.observe_images(as_pictures(changed)))[1]
             found.append(scores[mask.any((1, 2))])
     return np.concatenate(found)

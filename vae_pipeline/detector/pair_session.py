@@ -7,8 +7,7 @@ import numpy as np
 
 from vae_pipeline.calibration.maps import ImageObservation
 from vae_pipeline.calibration.scorers import Observation
-from vae_pipeline.detector.session import BATCH, IMAGE_BATCH, NetworkSession
-from vae_pipeline.features.stored_images import Pixels
+from vae_pipeline.detector.session import BATCH, NetworkSession
 from vae_pipeline.features.windows import Windows
 
 __all__ = ["PAIR_BATCH", "ImageView", "PairObservation", "PairSession", "WindowView"]
@@ -148,8 +147,3 @@ class ImageView(NetworkSession):
         found = self.pairs.observe_pairs(partners, images, self.split, only="images").images
         assert found is not None  # noqa: S101 - images were given
         return found
-
-    def image_batches(self, pixels: Pixels, index: np.ndarray) -> Iterator[ImageObservation]:
-        """Observations of the images ``pixels[index]`` in order, ``IMAGE_BATCH`` at a time."""
-        for first in range(0, len(index), IMAGE_BATCH):
-            yield self.observe_images(pixels[index[first : first + IMAGE_BATCH]])

@@ -1,6 +1,6 @@
 """A detector of pairs of a window and an image, either of which may be missing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -10,14 +10,15 @@ import numpy as np
 from vae_pipeline.calibration.fusion import PairScorer
 from vae_pipeline.detector.description import PairDescription
 from vae_pipeline.detector.detector import Detector, Progress, Scores, named, under
+from vae_pipeline.detector.explained import Named
 from vae_pipeline.detector.explained_pairs import explain_pair
-from vae_pipeline.detector.explained_windows import Named
 from vae_pipeline.detector.images import ImageDetector
 from vae_pipeline.detector.pair_session import PAIR_BATCH, ImageView, PairSession, WindowView
 from vae_pipeline.detector.session import NetworkSession
 from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.errors import DetectorError
 from vae_pipeline.explanation.explanation import Explanation
+from vae_pipeline.features.pair_set import Paired
 
 __all__ = ["PairDetector", "PairScores"]
 
@@ -107,20 +108,37 @@ class PairDetector(Detector):
         self, windows: np.ndarray | None, images: np.ndarray | None, progress: Progress | None = None
     ) -> PairScores:
         """Scores of scaled windows and ready images, shape as in `modality_scores`, all of one kind of pair."""
-        count = len(windows) if windows is not None else len(images if images is not None else ())
-        rows = []
-        for first in range(0, count, PAIR_BATCH):
-            some = slice(first, first + PAIR_BATCH)
-            seen, shown = self.modality_scores(
-                None if windows is None else windows[some], None if images is None else images[some]
-            )
+        count = max(len(part) if part is not None else 0 for part in (windows, images))
+        batches = (
+            (None if windows is None else windows[some], None if images is None else images[some])
+            for some in _batches(np.arange(count))
+        )
+        return self._scores(self._judged(batches, progress))
+
+    def score_paired(self, paired: Paired, progress: Progress | None = None) -> PairScores:
+        """Scores of the pairs of a part; images are read batch by batch."""
+        batches = (
+            (paired.windows.take(some), paired.pixels[paired.images[some]]) for some in _batches(np.arange(len(paired)))
+        )
+        return self._scores(self._judged(batches, progress))
+
+    def _judged(
+        self, batches: Iterable[tuple[np.ndarray | None, np.ndarray | None]], progress: Progress | None
+    ) -> np.ndarray:
+        """Scores and surprises by themselves of windows and of images, nan where missing, shape (3, n)."""
+        found = [np.zeros((3, 0))]
+        for windows, images in batches:
+            seen, shown = self.modality_scores(windows, images)
             score = self.scorer.combine(seen, shown)
             missing = np.full(len(score), np.nan)
-            rows.append([score, *(missing if part is None else part for part in self.scorer.surprises(seen, shown))])
+            sides = (missing if part is None else part for part in self.scorer.surprises(seen, shown))
+            found.append(np.stack([score, *sides]))
             if progress:
                 progress(len(score))
-        joined = np.concatenate([np.stack(each) for each in rows], axis=1) if rows else np.zeros((3, 0))
-        return PairScores(joined[0], self.decide(joined[0]), joined[1], joined[2])
+        return np.concatenate(found, axis=1)
+
+    def _scores(self, judged: np.ndarray) -> PairScores:
+        return PairScores(judged[0], self.decide(judged[0]), judged[1], judged[2])
 
     def score_pairs(
         self,
@@ -145,14 +163,12 @@ class PairDetector(Detector):
         found = np.full((3, count), np.nan)
         for has_window, has_image in ((True, True), (True, False), (False, True)):
             mine = np.flatnonzero((seen == has_window) & (shown == has_image))
-            if len(mine):
-                scored = self.score_scaled(
-                    self._scaled(windows, mine) if has_window else None,
-                    self._ready(images, mine) if has_image else None,
-                    progress,
-                )
-                found[:, mine] = scored.score, scored.windows, scored.images
-        return PairScores(found[0], self.decide(found[0]), found[1], found[2])
+            batches = (
+                (self._scaled(windows, some) if has_window else None, self._ready(images, some) if has_image else None)
+                for some in _batches(mine)
+            )
+            found[:, mine] = self._judged(batches, progress)
+        return self._scores(found)
 
     def _there(self, windows: np.ndarray | None, images: Any) -> tuple[np.ndarray, np.ndarray]:
         """Whether each pair has a window and an image, boolean (n,) each."""
@@ -201,3 +217,8 @@ class PairDetector(Detector):
 
     def _ready(self, images: Any, mine: np.ndarray) -> np.ndarray:
         return np.stack([self.images.ready(np.asarray(images[place]))[0] for place in mine.tolist()])
+
+
+def _batches(places: np.ndarray) -> Iterator[np.ndarray]:
+    for first in range(0, len(places), PAIR_BATCH):
+        yield places[first : first + PAIR_BATCH]

@@ -12,8 +12,8 @@ from vae_pipeline.calibration.clips import ClipScorer
 from vae_pipeline.calibration.scorers import Observation, averaged
 from vae_pipeline.detector.description import WindowDescription
 from vae_pipeline.detector.detector import Progress, Scores
+from vae_pipeline.detector.explained import Named
 from vae_pipeline.detector.explained_clips import explain_clip
-from vae_pipeline.detector.explained_windows import Named
 from vae_pipeline.detector.scaled import ScaledDetector
 from vae_pipeline.detector.session import NetworkSession
 from vae_pipeline.errors import DetectorError

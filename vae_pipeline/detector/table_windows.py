@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vae_pipeline.detector.explained_windows import Named
+from vae_pipeline.detector.explained import Named
 from vae_pipeline.errors import DetectorError
 from vae_pipeline.features.windows import Windows
 

@@ -6,9 +6,9 @@ from typing import cast
 
 import numpy as np
 
-from vae_pipeline.calibration.faults import FAULTS, inject
-from vae_pipeline.calibration.scorers import PARTS, Observation, WindowScorer
-from vae_pipeline.calibration.separation import average_precision, roc_auc
+from vae_pipeline.calibration.faults import faulty_batches
+from vae_pipeline.calibration.scorers import PARTS, WindowScorer
+from vae_pipeline.calibration.separation import average_precision, clearly_best, roc_auc
 from vae_pipeline.calibration.thresholds import choose
 from vae_pipeline.detector.description import WindowDescription
 from vae_pipeline.detector.report import CalibrationReport, FormFigure
@@ -44,7 +44,6 @@ REFERENCE_SIZE = 1000
 EXPLAINED = 4000
 """Normal calibration windows that show what sensors normally do."""
 FAULT_WINDOWS = 1000
-FAULT_SIZE = 3.0
 
 
 def calibrate_windows(
@@ -106,9 +105,7 @@ def chosen_form(criterion: str, forms: tuple[FormFigure, ...]) -> tuple[str, ...
     """
     if criterion != "labels":
         return UNLABELLED_FORM
-    by_form = {figure.form: figure.pr_auc for figure in forms}
-    best = max(by_form, key=lambda form: by_form[form])
-    return best if by_form[best] > by_form[DEFAULT_FORM] + MARGIN else DEFAULT_FORM
+    return clearly_best({figure.form: figure.pr_auc for figure in forms}, DEFAULT_FORM, MARGIN)
 
 
 def _observed(session: NetworkSession, scorer: WindowScorer, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
@@ -144,11 +141,5 @@ def _faulty_parts(session: NetworkSession, scorer: WindowScorer, windows: Window
     """Parts of normal windows after one fault in one sensor, each kind for a quarter of them, shape (n, parts)."""
     random = np.random.default_rng(seed)
     chosen = np.sort(random.permutation(len(windows))[:FAULT_WINDOWS])
-    found = []
-    for number, kind in enumerate(FAULTS):
-        batch = windows.take(chosen[number :: len(FAULTS)])
-        if len(batch):
-            sensor = random.integers(batch.shape[1], size=len(batch))
-            observation: Observation = session.observe(inject(batch, kind, sensor, FAULT_SIZE, seed=seed + number))
-            found.append(scorer.parts(observation))
+    found = [scorer.parts(session.observe(batch)) for batch in faulty_batches(windows, chosen, random, seed)]
     return np.concatenate(found) if found else np.empty((0, len(PARTS)))

@@ -9,7 +9,8 @@ import numpy as np
 from vae_pipeline.calibration.scorers import Observation, WindowScorer
 from vae_pipeline.detector.description import WindowDescription
 from vae_pipeline.detector.detector import Progress, Scores
-from vae_pipeline.detector.explained_windows import Named, explain_windows
+from vae_pipeline.detector.explained import Named
+from vae_pipeline.detector.explained_windows import explain_windows
 from vae_pipeline.detector.scaled import ScaledDetector
 from vae_pipeline.detector.table_windows import TableWindows
 from vae_pipeline.errors import DetectorError

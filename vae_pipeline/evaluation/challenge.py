@@ -24,6 +24,9 @@ from vae_pipeline.records import Dataset
 
 __all__ = ["challenge", "challenge_windows", "raw_test_columns"]
 
+PAIRS = 256
+"""Pairs whose images are in memory at a time."""
+
 
 def challenge(
     dataset: Dataset,
@@ -90,7 +93,11 @@ def _scores_of_pairs(champion: PairDetector, pairs: PairSet, raw: Path) -> np.nd
     """The champion's scores of all test pairs; ``raw`` holds the windows' tables in ``windows/``."""
     paired = pairs.paired("test")
     windows = _raw_windows(pairs.windows, raw / "windows", paired.windows.ends, champion.windows.description)
-    return champion.score_pairs(windows, paired.pixels[paired.images]).score
+    scores = [
+        champion.score_pairs(windows[some], paired.pixels[paired.images[some]]).score
+        for some in np.array_split(np.arange(len(paired)), -(-len(paired) // PAIRS))
+    ]
+    return np.concatenate(scores)
 
 
 def _raw_windows(features: FeatureSet, raw: Path, ends: np.ndarray, description: WindowDescription) -> np.ndarray:

@@ -7,10 +7,10 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from vae_pipeline.detector.detector import Detector
+from vae_pipeline.detector.explained import Named
 from vae_pipeline.detector.explained_clips import explain_clip
 from vae_pipeline.detector.explained_images import explain_image
 from vae_pipeline.detector.explained_pairs import explain_pair
-from vae_pipeline.detector.explained_windows import Named
 from vae_pipeline.detector.images import ImageDetector
 from vae_pipeline.detector.pairs import PairDetector
 from vae_pipeline.detector.sounds import SoundDetector
@@ -197,9 +197,8 @@ def _images(detector: ImageDetector, images: ImageSet, trained: Path) -> tuple[n
             explanation = explained.explanation.model_copy(
                 update={"attribution": _by_region(parts, explained.regions), "attribution_by": RESIDUAL_GRADIENTS}
             )
-            seen = np.stack([images.lying(image, pixels[:, :, colour]) for colour in range(3)], axis=2)
             level = detector.description.map_level
-            picture = image_figure(seen.astype(np.uint8), explained.map, explained.regions, level, np.abs(parts))
+            picture = image_figure(images.as_it_came(image), explained.map, explained.regions, level, np.abs(parts))
             yield Reported(explanation, picture)
 
     return scores, reported()
@@ -207,8 +206,7 @@ def _images(detector: ImageDetector, images: ImageSet, trained: Path) -> tuple[n
 
 def _pairs(detector: PairDetector, pairs: PairSet) -> tuple[np.ndarray, Iterator[Reported]]:
     paired = pairs.paired("test")
-    readings = paired.windows.take(slice(None))
-    scores = detector.score_scaled(readings, paired.pixels[paired.images]).score
+    scores = detector.score_paired(paired).score
     alarms = np.flatnonzero(detector.decide(scores))
     ends = paired.windows.ends
     order = alarms[spread_highest(scores[alarms], paired.unit[alarms], ends[alarms], paired.windows.length, MOST)]
@@ -222,11 +220,10 @@ def _pairs(detector: PairDetector, pairs: PairSet) -> tuple[np.ndarray, Iterator
             called = Named(f"{unit}, row {row}, with {images.names[image]}", unit, time, row)
             pixels, (height, width) = images.pixels[image], images.shapes[image].tolist()
             given = (pixels, images.placements[image], (height, width))
-            explanation, shown = explain_pair(detector, readings[place], given, called)
+            explanation, shown = explain_pair(detector, paired.windows.take(np.array([place]))[0], given, called)
             pictures = [window_figure(explanation)]
             if shown is not None:
-                seen = np.stack([images.lying(image, pixels[:, :, colour]) for colour in range(3)], axis=2)
-                pictures.append(image_figure(seen.astype(np.uint8), shown.map, shown.regions, level, None))
+                pictures.append(image_figure(images.as_it_came(image), shown.map, shown.regions, level, None))
             yield Reported(explanation, stacked(pictures))
 
     return scores, reported()

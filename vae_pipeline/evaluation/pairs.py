@@ -97,7 +97,7 @@ def _scored(detector: PairDetector, windows: WindowDetector, images: ImageDetect
     pictures = paired.pixels[places]
     which = np.searchsorted(places, paired.images)
     return _Scores(
-        detector.score_scaled(readings, pictures[which]).score,
+        detector.score_paired(paired).score,
         detector.score_scaled(readings, None).score,
         detector.score_scaled(None, pictures).score[which],
         windows.score_scaled(paired.windows).score,

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from vae_pipeline.calibration.faults import FAULTS, inject, louder
+from vae_pipeline.calibration.faults import faulty_batches, louder
 from vae_pipeline.calibration.scorers import Observation, WindowScorer
 from vae_pipeline.calibration.separation import average_precision, roc_auc
 from vae_pipeline.detector.window_calibration import DEFAULT_FORM
 from vae_pipeline.experiments.objective import BAND_SIZE, drawn_bands
 from vae_pipeline.features.feature_set import FeatureSet
-from vae_pipeline.features.image_anomalies import HELD_OUT, planes, salience, with_anomalies
+from vae_pipeline.features.image_anomalies import HELD_OUT, as_pictures, planes, salience, with_anomalies
 from vae_pipeline.features.image_set import ImageSet
-from vae_pipeline.features.windows import Windows, evenly
+from vae_pipeline.features.windows import evenly
 from vae_pipeline.records import Calibration, Dataset
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ __all__ = ["Probe", "probe"]
 
 Probe = Callable[["nn.Module"], float]
 """Gives the mean of ROC-AUC and PR-AUC that a network reaches."""
-
-FAULT_SIZE = 3.0
-"""Of a fault in one sensor, in healthy standard deviations."""
 
 NORMAL = 1000
 """Windows of the fit part, and as many normal ones of the calibration part."""
@@ -65,7 +62,7 @@ def _of_windows(dataset: Dataset, features: FeatureSet) -> Probe:
         bands = drawn_bands(windows.channels, int(units.max()) + 1)
         changed = louder(windows.take(normal), bands[units], BAND_SIZE)
     else:
-        changed = _faulty(windows, normal)
+        changed = np.concatenate(list(faulty_batches(windows, normal, np.random.default_rng(0))))
     judged = np.concatenate([windows.take(normal), changed])
     positive = np.arange(len(judged)) >= len(normal)
 
@@ -80,16 +77,6 @@ def _of_windows(dataset: Dataset, features: FeatureSet) -> Probe:
     return look
 
 
-def _faulty(windows: Windows, normal: np.ndarray) -> np.ndarray:
-    """Normal windows with a fault in one sensor each, every kind in a quarter of them."""
-    random, found = np.random.default_rng(0), []
-    for number, kind in enumerate(FAULTS):
-        batch = windows.take(normal[number :: len(FAULTS)])
-        sensor = random.integers(windows.channels, size=len(batch))
-        found.append(inject(batch, kind, sensor, FAULT_SIZE, seed=number))
-    return np.concatenate(found)
-
-
 def _of_images(images: ImageSet) -> Probe:
     index = images.index("calibrate")
     index = index[images.label[index] != 1]
@@ -99,7 +86,7 @@ def _of_images(images: ImageSet) -> Probe:
     donors = planes(images.pixels[random.permutation(index)])
     everyone = np.ones(len(index), dtype=bool)
     found = [clean, *(with_anomalies(clean, donors, everyone, (kind,), chance, random)[0] for kind in HELD_OUT)]
-    batch = np.ascontiguousarray((np.concatenate(found).transpose(0, 2, 3, 1) * 255).round().astype(np.uint8))
+    batch = as_pictures(np.concatenate(found))
     positive = np.arange(len(batch)) >= len(clean)
 
     def look(network: "nn.Module") -> float:

@@ -25,7 +25,7 @@ from scipy.ndimage import binary_closing, gaussian_filter, map_coordinates
 from vae_pipeline.features.stored_images import Pixels
 from vae_pipeline.features.windows import evenly
 
-__all__ = ["HELD_OUT", "TRAINED", "Kind", "inject", "planes", "salience", "with_anomalies"]
+__all__ = ["HELD_OUT", "TRAINED", "Kind", "as_pictures", "inject", "planes", "salience", "with_anomalies"]
 
 Kind = Literal["cut_paste", "scar", "perlin", "poisson", "erased", "drawn", "bent"]
 TRAINED: tuple[Kind, ...] = ("cut_paste", "scar", "perlin", "poisson")
@@ -109,6 +109,11 @@ def with_anomalies(
 def planes(images: np.ndarray) -> np.ndarray:
     """uint8 (n, height, width, 3) as float32 (n, 3, height, width) in [0, 1]."""
     return np.ascontiguousarray(np.asarray(images).transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
+
+
+def as_pictures(values: np.ndarray) -> np.ndarray:
+    """The inverse of `planes`: values (n, 3, height, width) in [0, 1] as uint8 images (n, height, width, 3)."""
+    return np.ascontiguousarray((values.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8))
 
 
 def _centre(place: np.ndarray, random: np.random.Generator) -> tuple[int, int]:

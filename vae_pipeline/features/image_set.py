@@ -84,8 +84,12 @@ class ImageSet:
 
     def lying(self, image: int, score_map: np.ndarray) -> np.ndarray:
         """A map of the stored image, (size, size), as it lies on the image that came."""
-        placement = self.placements[image]
-        return score_map if placement is None else restored(score_map, placement)
+        return restored(score_map, self.placements[image])
+
+    def as_it_came(self, image: int) -> np.ndarray:
+        """A stored image as its object lay, uint8 (size, size, 3)."""
+        pixels = self.pixels[image]
+        return np.stack([self.lying(image, pixels[:, :, colour]) for colour in range(3)], axis=2).astype(np.uint8)
 
     def stored_mask(self, image: int) -> np.ndarray | None:
         """The mask as it lies on the stored image, boolean (size, size); None where it is not known."""

@@ -174,8 +174,13 @@ def straightened(image: np.ndarray, placement: Placement) -> np.ndarray:
     )
 
 
-def restored(score_map: np.ndarray, placement: Placement) -> np.ndarray:
-    """A map of a straightened image, (size, size), as it lies on the image that came; at the rim it is continued."""
+def restored(score_map: np.ndarray, placement: Placement | None) -> np.ndarray:
+    """A map of a stored image, (size, size), as it lies on the image that came; at the rim it is continued.
+
+    ``placement`` is None where the image was left as it came.
+    """
+    if placement is None:
+        return score_map
     size = len(score_map)
     back = placement.matrix.T
     middle = np.full(2, (size - 1) / 2)

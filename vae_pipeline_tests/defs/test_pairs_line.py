@@ -7,35 +7,18 @@ import pytest
 from vae_pipeline.defs.execute import PipelineFailedError
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.detector.pairs import PairDetector
-from vae_pipeline_tests.defs.conftest import new_home
+from vae_pipeline_tests.defs.conftest import CATALOG, MEDIA, new_home
 
-ENTRIES = """
-datasets:
-  engines:
-    line: timeseries
-    kind: sample_turbofan
-    title: a few generated engines
-    licence: generated
-    columns: {unit: unit, time: cycle, sensors: [sensor_2, sensor_4, sensor_7, sensor_11]}
-    labels: {healthy_from: 90, anomalous_below: 30}
-    window: {length: 20, stride: 1}
-    generator: {train_units: 8, test_units: 8, seed: 3}
-    training: {encoder: mlp, hidden: [16], latent: 2, epochs: 1, max_windows_per_epoch: 400}
-  product:
-    line: vision
-    kind: sample_product
-    title: a few generated parts
-    licence: generated
-    generator: {train: 14, test_good: 4, test_defect: 2, size: 64, variant: 0, seed: 3}
-    imaging: {size: 64}
-    training: {width: 4, latent: 4, epochs: 1, images_per_epoch: 16, workers: 0}
+ENTRIES = f"""
+{CATALOG.strip()}
+{MEDIA.strip().removeprefix("datasets:")}
   both:
     line: multimodal
     kind: pairs
     title: engines and parts
     licence: generated
-    pairs: {timeseries: engines, vision: product, fit: 40, calibrate: 150, group: 10}
-    training: {epochs: 1, pairs_per_epoch: 16}
+    pairs: {{timeseries: tiny, vision: product, fit: 40, calibrate: 150, group: 10}}
+    training: {{epochs: 1, pairs_per_epoch: 16}}
 """
 
 STAGES = ["raw", "features", "trained", "calibrated", "evaluated", "explained", "registered", "promoted"]
@@ -55,7 +38,7 @@ def untrained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(home):
-    home.run("engines", "timeseries")
+    home.run("tiny", "timeseries")
     home.run("product", "vision")
     return home.run("both", "multimodal")
 
@@ -79,5 +62,5 @@ def test_the_same_run_again_makes_nothing_anew(found, home):
 
 
 def test_without_the_two_lines_it_says_what_is_missing(untrained):
-    with pytest.raises(PipelineFailedError, match=r"(engines|product)\.json: nothing is kept there; materialize"):
+    with pytest.raises(PipelineFailedError, match=r"(tiny|product)\.json: nothing is kept there; materialize"):
         untrained.run("both", "multimodal")

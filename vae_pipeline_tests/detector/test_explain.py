@@ -60,7 +60,7 @@ def test_a_fault_injected_into_a_sensor_is_found_there_and_then(example, sensor)
     clean = example.features.windows("calibrate").take(slice(0, 1))
     faulty = inject(clean, "stuck", np.array([sensor]), 15.0)
     windows = Windows(np.ascontiguousarray(faulty[0].T), np.zeros(1, np.int64), faulty.shape[2])
-    from vae_pipeline.detector.explained_windows import Named
+    from vae_pipeline.detector.explained import Named
 
     (found,) = example.detector.explain_scaled(windows, [Named("made")])
     assert found.sensors[0].name == example.detector.description.sensors[sensor]

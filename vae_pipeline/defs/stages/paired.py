@@ -7,7 +7,7 @@ import dagster as dg
 
 from vae_pipeline.artifacts import produce
 from vae_pipeline.defs.failures import told_to_dagster
-from vae_pipeline.defs.partitions import dataset_of, line_of_pairs
+from vae_pipeline.defs.partitions import dataset_named, dataset_of, line_of_pairs
 from vae_pipeline.defs.resources import StorageResource
 from vae_pipeline.defs.stages.stage import result, stage_asset, stated, upstream
 from vae_pipeline.records import Artifact, Line
@@ -77,7 +77,6 @@ def paired_features_asset(line: Line) -> dg.AssetsDefinition:
             }
 
             def work(folder: Path) -> dict[str, Any]:
-                from vae_pipeline.defs.partitions import dataset_named
                 from vae_pipeline.features.pairs import LineFolders, build_pairs
 
                 tables = store.folder(raw.key)
