@@ -40,8 +40,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install ## train on generated engines, recordings and pictures, print the result tables
 	@$(BIN)/vae-pipeline demo
 
-test: install ## run the tests with coverage
-	@$(BIN)/python -m pytest --cov --cov-report=term
+test: install ## run the tests with coverage, two at a time
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 check: install ## lint, format, types, architecture, Dagster definitions
 	$(BIN)/ruff check
