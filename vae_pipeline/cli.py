@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from vae_pipeline.environment import prepare_environment
 from vae_pipeline.errors import SettingError, VaePipelineError
-from vae_pipeline.records import CALIBRATIONS, TRAININGS, TUNED, Dataset, Line, Record
+from vae_pipeline.records import CALIBRATIONS, TRAININGS, TUNED, Dataset, Explaining, Line, Record
 from vae_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -243,7 +243,11 @@ def _stage_config(line: Line, settings: Sequence[str]) -> dict[str, Any]:
         SettingError: a name is unknown or a value not allowed, told before any stage begins.
     """
     config: dict[str, Any] = {}
-    records: dict[str, type[Record]] = {"trained": TRAININGS[line], "calibrated": CALIBRATIONS[line]}
+    records: dict[str, type[Record]] = {
+        "trained": TRAININGS[line],
+        "calibrated": CALIBRATIONS[line],
+        "explained": Explaining,
+    }
     for item in settings:
         name, given, value = item.partition("=")
         stage = next((stage for stage, record in records.items() if name in record.model_fields), None)

@@ -326,6 +326,16 @@ class FusionCalibration(Thresholding):
     )
 
 
+class Explaining(Record):
+    """What is said of the highest alarms of a test part."""
+
+    attribution: Literal["gradients", "shap"] = Field(
+        default="gradients",
+        description="of the score: integrated gradients to inputs, or, for tables alone, SHAP to window statistics",
+    )
+    most: int = Field(default=8, ge=1, le=100, description="alarms that are explained")
+
+
 def _record_of(line: str, records: dict[str, type[Record]], value: Any) -> Any:
     """A field's value as the record of the dataset's line, with the place of an error in its message."""
     if isinstance(value, Record):
@@ -460,6 +470,7 @@ class Dataset(Record):
     generator: dict[str, int] = Field(default={}, description="size and seed of a sample_* dataset")
     training: Training | ImageTraining | FusionTraining = Field(default={}, validate_default=True)  # type: ignore[assignment]
     calibration: Calibration | ImageCalibration | FusionCalibration = Field(default={}, validate_default=True)  # type: ignore[assignment]
+    explanation: Explaining = Explaining()
     tuning: Tuning = Tuning()
     base: str = Field(default=".", description="folder of the catalogue file; relative paths start there")
 

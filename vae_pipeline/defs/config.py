@@ -6,9 +6,9 @@ import dagster as dg
 from pydantic import Field, create_model
 
 from vae_pipeline.errors import SettingError
-from vae_pipeline.records import CALIBRATIONS, TRAININGS, Line, Record
+from vae_pipeline.records import CALIBRATIONS, TRAININGS, Explaining, Line, Record
 
-__all__ = ["calibration_config", "overridden", "training_config"]
+__all__ = ["ExplanationConfig", "calibration_config", "overridden", "training_config"]
 
 
 R = TypeVar("R", bound=Record)
@@ -38,6 +38,7 @@ def _launchpad_type(annotation: Any) -> Any:
 
 
 _TRAINING = {line: _form("TrainingConfig", record) for line, record in TRAININGS.items()}
+ExplanationConfig = _form("ExplanationConfig", Explaining)
 _CALIBRATION = {line: _form("CalibrationConfig", record) for line, record in CALIBRATIONS.items()}
 
 

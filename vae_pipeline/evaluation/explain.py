@@ -15,22 +15,21 @@ from vae_pipeline.detector.images import ImageDetector
 from vae_pipeline.detector.pairs import PairDetector
 from vae_pipeline.detector.sounds import SoundDetector
 from vae_pipeline.detector.windows import WindowDetector
+from vae_pipeline.errors import SettingError
 from vae_pipeline.evaluation.attribution import Attributor
 from vae_pipeline.evaluation.explanation_figures import image_figure, stacked, window_figure
 from vae_pipeline.evaluation.explanation_page import explanation_page, summary_page
 from vae_pipeline.evaluation.result import Told
+from vae_pipeline.evaluation.shapley import FeatureTable
 from vae_pipeline.explanation.chosen import spread_highest
 from vae_pipeline.explanation.explanation import Attribution, Explanation
 from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.features.image_set import ImageSet
 from vae_pipeline.features.pair_set import PairSet
-from vae_pipeline.records import Dataset, Record
+from vae_pipeline.records import Dataset, Explaining, Record
 from vae_pipeline.storage import write_bytes, write_json
 
-__all__ = ["MOST", "ExplanationSummary", "Frequent", "Reported", "explain_test_part", "frequent", "write_report"]
-
-MOST = 8
-"""Anomalies that are explained in a run."""
+__all__ = ["ExplanationSummary", "Frequent", "Reported", "explain_test_part", "frequent", "write_report"]
 
 GRADIENTS = "integrated gradients"
 RESIDUAL_GRADIENTS = "integrated gradients (of the residual part of the score)"
@@ -74,19 +73,26 @@ def explain_test_part(
         calibrated: holds ``detector/``.
         folder: gets ``index.html``, ``summary.json`` and for each anomaly ``01.json``, ``01.html`` and ``01.png``.
         told: called with a word on what is being done.
+
+    Raises:
+        SettingError: SHAP was asked for and is not installed, or the dataset has no tables.
     """
+    asked = dataset.explanation
+    if asked.attribution == "shap" and dataset.medium != "table":
+        msg = f"attribution: shap explains statistics of tables; {dataset.name} is {dataset.medium}; leave it out"
+        raise SettingError(msg)
     tell = told or (lambda _: None)
     detector = Detector.load(calibrated / "detector")
     if dataset.medium == "image":
-        scores, reported = _images(cast("ImageDetector", detector), ImageSet.open(features), trained)
+        scores, reported = _images(cast("ImageDetector", detector), ImageSet.open(features), trained, asked.most)
     elif dataset.medium == "pair":
-        scores, reported = _pairs(cast("PairDetector", detector), PairSet.open(features))
+        scores, reported = _pairs(cast("PairDetector", detector), PairSet.open(features), asked.most)
     elif dataset.medium == "sound":
-        scores, reported = _clips(cast("SoundDetector", detector), FeatureSet.open(features), trained)
+        scores, reported = _clips(cast("SoundDetector", detector), FeatureSet.open(features), trained, asked.most)
     else:
-        scores, reported = _windows(cast("WindowDetector", detector), FeatureSet.open(features), trained)
+        scores, reported = _windows(cast("WindowDetector", detector), FeatureSet.open(features), trained, asked)
     alarms = int(detector.decide(scores).sum())
-    tell(f"explaining {min(alarms, MOST)} of {alarms:,} alarms")
+    tell(f"explaining {min(alarms, asked.most)} of {alarms:,} alarms")
     explained = []
     for number, one in enumerate(reported, start=1):
         write_report(folder, f"{number:02d}", one, unit_of_rows="frame" if dataset.medium == "sound" else "row")
@@ -139,34 +145,44 @@ def frequent(explanations: Sequence[Explanation]) -> tuple[Frequent, ...]:
     return tuple(Frequent(name=name, first=first[name], share=share[name]) for name in order[:10])
 
 
-def _windows(detector: WindowDetector, features: FeatureSet, trained: Path) -> tuple[np.ndarray, Iterator[Reported]]:
+def _windows(
+    detector: WindowDetector, features: FeatureSet, trained: Path, asked: Explaining
+) -> tuple[np.ndarray, Iterator[Reported]]:
     windows = features.windows("test")
     scores = detector.score_scaled(windows).score
     alarms = np.flatnonzero(detector.decide(scores))
     units = features.units(windows)
-    order = alarms[spread_highest(scores[alarms], units[alarms], windows.ends[alarms], windows.length, MOST)]
+    order = alarms[spread_highest(scores[alarms], units[alarms], windows.ends[alarms], windows.length, asked.most)]
 
     def reported() -> Iterator[Reported]:
-        attributor = Attributor.of_windows(trained, detector, features)
+        by_shap = asked.attribution == "shap"
+        attributor = None if by_shap else Attributor.of_windows(trained, detector, features)
+        statistics = FeatureTable.fitted(detector, features) if by_shap else None
         for place in order.tolist():
             end = int(windows.ends[place])
             unit, row = features.unit_names[units[place]], int(features.file_row[end]) + 1
             called = Named(f"{unit}, row {row}", unit, f"{features.row_time[end]:.15g}", row)
             one = windows.subset(np.array([place]))
             (explanation,) = detector.explain_scaled(one, [called])
-            parts = attributor.attributed(one.take(slice(None))[0]).sum(1)
-            explanation = _with_sensors(explanation, features.sensors, parts)
+            if statistics:
+                update = {"attribution": statistics.attributed(one), "attribution_by": statistics.described}
+                explanation = explanation.model_copy(update=update)
+            elif attributor:
+                parts = attributor.attributed(one.take(slice(None))[0]).sum(1)
+                explanation = _with_sensors(explanation, features.sensors, parts)
             yield Reported(explanation, window_figure(explanation))
 
     return scores, reported()
 
 
-def _clips(detector: SoundDetector, features: FeatureSet, trained: Path) -> tuple[np.ndarray, Iterator[Reported]]:
+def _clips(
+    detector: SoundDetector, features: FeatureSet, trained: Path, most: int
+) -> tuple[np.ndarray, Iterator[Reported]]:
     windows = features.windows("test")
     units = features.units(windows)
     codes, scores = detector.score_units(windows, units)
     alarms = np.flatnonzero(detector.decide(scores))
-    order = alarms[np.argsort(-scores[alarms], kind="stable")][:MOST]
+    order = alarms[np.argsort(-scores[alarms], kind="stable")][:most]
 
     def reported() -> Iterator[Reported]:
         attributor = Attributor.of_clips(trained, detector, features)
@@ -180,11 +196,13 @@ def _clips(detector: SoundDetector, features: FeatureSet, trained: Path) -> tupl
     return scores, reported()
 
 
-def _images(detector: ImageDetector, images: ImageSet, trained: Path) -> tuple[np.ndarray, Iterator[Reported]]:
+def _images(
+    detector: ImageDetector, images: ImageSet, trained: Path, most: int
+) -> tuple[np.ndarray, Iterator[Reported]]:
     index = images.index("test")
     scores = detector.score_images(images.pixels, index).score
     alarms = np.flatnonzero(detector.decide(scores))
-    order = alarms[np.argsort(-scores[alarms], kind="stable")][:MOST]
+    order = alarms[np.argsort(-scores[alarms], kind="stable")][:most]
 
     def reported() -> Iterator[Reported]:
         attributor = Attributor.of_images(trained, detector, images)
@@ -204,12 +222,12 @@ def _images(detector: ImageDetector, images: ImageSet, trained: Path) -> tuple[n
     return scores, reported()
 
 
-def _pairs(detector: PairDetector, pairs: PairSet) -> tuple[np.ndarray, Iterator[Reported]]:
+def _pairs(detector: PairDetector, pairs: PairSet, most: int) -> tuple[np.ndarray, Iterator[Reported]]:
     paired = pairs.paired("test")
     scores = detector.score_paired(paired).score
     alarms = np.flatnonzero(detector.decide(scores))
     ends = paired.windows.ends
-    order = alarms[spread_highest(scores[alarms], paired.unit[alarms], ends[alarms], paired.windows.length, MOST)]
+    order = alarms[spread_highest(scores[alarms], paired.unit[alarms], ends[alarms], paired.windows.length, most)]
 
     def reported() -> Iterator[Reported]:
         images, level = pairs.images, detector.images.description.map_level

@@ -1,14 +1,18 @@
 """Reports of anomalies: names are shown as text, pages need nothing but themselves, no label is read."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from vae_pipeline.evaluation.explain import MOST, Reported, explain_test_part, frequent, write_report
+from vae_pipeline.errors import SettingError
+from vae_pipeline.evaluation.explain import Reported, explain_test_part, frequent, write_report
 from vae_pipeline.evaluation.explanation_figures import image_figure, window_figure
 from vae_pipeline.evaluation.explanation_page import explanation_page, summary_page
 from vae_pipeline.explanation.explanation import Attribution, Explanation, Region, SensorEvidence
+from vae_pipeline.features.signal import statistic_names
+from vae_pipeline.records import Explaining
 from vae_pipeline_tests.detector.examples import made
 
 NASTY = "<script>alert('$x_{')</script>\"&"
@@ -100,7 +104,7 @@ def lowered(detector, monkeypatch):
 
 
 def assert_reports(summary, folder):
-    assert len(summary.explained) == min(summary.alarms, MOST) > 0
+    assert len(summary.explained) == min(summary.alarms, Explaining().most) > 0
     for number, name in enumerate(summary.explained, start=1):
         content = json.loads((folder / f"{number:02d}.json").read_text())
         assert content["name"] == name
@@ -138,3 +142,24 @@ def test_images_and_clips_are_explained_by_the_same_call(image_example, sound_ex
         lowered(example.detector, monkeypatch)
         folder = tmp_path / example.dataset.medium
         assert_reports(*written(example, folder, features, example.network.parent))
+
+
+def test_by_shap_statistics_of_sensors_are_named_and_fidelity_is_told(tmp_path, monkeypatch):
+    example = made(tmp_path)
+    lowered(example.detector, monkeypatch)
+    example = replace(
+        example, dataset=example.dataset.model_copy(update={"explanation": Explaining(attribution="shap")})
+    )
+    summary, folder = written(example, tmp_path, tmp_path / "features", example.network.parent)
+    assert_reports(summary, folder)
+    content = json.loads((folder / "01.json").read_text())
+    assert "R²" in content["attribution_by"]
+    named = {part["name"] for part in content["attribution"]}
+    assert named - {"other statistics"} <= set(statistic_names(example.features.sensors))
+
+
+def test_shap_of_images_is_refused_before_anything_is_written(image_example, tmp_path):
+    asked = image_example.dataset.model_copy(update={"explanation": Explaining(attribution="shap")})
+    with pytest.raises(SettingError, match="is image"):
+        written(replace(image_example, dataset=asked), tmp_path, image_example.images.folder, tmp_path)
+    assert not (tmp_path / "out").exists()

@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from vae_pipeline.artifacts import produce
+from vae_pipeline.defs.config import ExplanationConfig, overridden
 from vae_pipeline.defs.failures import told_to_dagster
 from vae_pipeline.defs.metadata import picture, table
 from vae_pipeline.defs.partitions import dataset_of
@@ -23,6 +24,7 @@ def explained_asset(line: Line) -> dg.AssetsDefinition:
     @stage_asset(line, "explained", {"captum"}, ins=upstream(line, "features", "trained", "calibrated"))
     def explained(
         context: dg.AssetExecutionContext,
+        config: ExplanationConfig,  # type: ignore[valid-type]
         storage: StorageResource,
         features: Artifact,
         trained: Artifact,
@@ -31,6 +33,7 @@ def explained_asset(line: Line) -> dg.AssetsDefinition:
         """Why the highest alarms alarm: sensors or regions, when, latents, attribution."""
         with told_to_dagster():
             dataset, store = dataset_of(context, line), storage.open()
+            dataset = dataset.model_copy(update={"explanation": overridden(dataset.explanation, config)})
 
             def work(folder: Any) -> dict[str, Any]:
                 from vae_pipeline.evaluation.explain import explain_test_part
@@ -46,7 +49,7 @@ def explained_asset(line: Line) -> dg.AssetsDefinition:
                 first = summary.frequent[0].name if summary.frequent else None
                 return {"alarms": summary.alarms, "explained": len(summary.explained), "most_often": first}
 
-            inputs = (features.data_version, trained.data_version, calibrated.data_version)
+            inputs = (features.data_version, trained.data_version, calibrated.data_version, dataset.explanation)
             artifact = produce(store, dataset, "explained", inputs, work)
             from vae_pipeline.evaluation.explain import ExplanationSummary
 
