@@ -1,6 +1,6 @@
 # Everything a newcomer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check ui bench benchmarks-table clean clean-data
+.PHONY: help install demo test check lock ui bench benchmarks-table clean clean-data
 
 # No tool reports home.
 export DO_NOT_TRACK = 1
@@ -49,6 +49,10 @@ check: install ## lint, format, types, architecture, Dagster definitions
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/dg check defs
+
+lock: install ## pin what the services load, with hashes
+	@$(BIN)/uv pip compile bentos/requirements.in -c constraints.txt --generate-hashes --python-version 3.11 \
+		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file bentos/requirements.txt
 
 ui: install ## open the Dagster UI
 	@$(BIN)/vae-pipeline ui

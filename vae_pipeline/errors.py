@@ -15,6 +15,7 @@ VaePipelineError
 ├── TrainingError
 ├── CalibrationError
 ├── DetectorError         a detector folder or its input cannot be used
+├── PackingError          champions could not be made a Bento, or a Bento not served
 └── RegistryError         the MLflow registry refused or lacks something
 ```
 
@@ -80,3 +81,7 @@ class DetectorError(VaePipelineError):
 
 class RegistryError(VaePipelineError):
     """The MLflow registry refused or lacks something."""
+
+
+class PackingError(VaePipelineError):
+    """Champions could not be made a Bento, or a Bento could not be served."""

@@ -230,11 +230,15 @@ class Storage:
 
     def write_text(self, key: str, text: str) -> None:
         """Write a small file under ``key``; a reader sees the old content or the new."""
+        self.write_bytes(key, text.encode())
+
+    def write_bytes(self, key: str, content: bytes) -> None:
+        """Write a file under ``key``; a reader sees the old content or the new."""
         if self._local:
-            write_bytes(Path((self.root / key).path), text.encode(), self._setting)
+            write_bytes(Path((self.root / key).path), content, self._setting)
         else:
             with self._reached():
-                (self.root / key).write_bytes(text.encode())
+                (self.root / key).write_bytes(content)
 
     def read_text(self, key: str) -> str:
         """What `write_text` wrote.

@@ -75,7 +75,8 @@ def test_every_dependency_is_bounded_and_pinned(requirement: Requirement) -> Non
 
 
 def test_pins_bring_no_cuda() -> None:
-    assert [name for name in pinned() if name.startswith(("nvidia", "triton", "cuda"))] == []
+    bindings = {"nvidia-ml-py"}  # of BentoML: asks the driver, holds nothing of CUDA
+    assert {name for name in pinned() if name.startswith(("nvidia", "triton", "cuda"))} <= bindings
 
 
 def test_make_names_its_targets() -> None:

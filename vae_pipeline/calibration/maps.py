@@ -20,7 +20,6 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from vae_pipeline.errors import CalibrationError
 
@@ -84,6 +83,8 @@ def _structure(image: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
 
 def _blurred(maps: np.ndarray, deviation: float) -> np.ndarray:
     """Gaussian blur over the last two axes."""
+    from scipy.ndimage import gaussian_filter
+
     return gaussian_filter(maps, deviation, axes=(-2, -1)) if deviation > 0 else maps
 
 

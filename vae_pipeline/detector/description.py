@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import field_validator
 
-from vae_pipeline.calibration.thresholds import Threshold
+from vae_pipeline.calibration.thresholds.threshold import Threshold
 from vae_pipeline.records import Imaging, Line, Medium, Record, Sound
 
 __all__ = [

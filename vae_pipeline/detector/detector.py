@@ -8,11 +8,12 @@ and onnxruntime.
 import shutil
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from vae_pipeline.errors import DetectorError
 from vae_pipeline.explanation.latents import NormalLatents
 from vae_pipeline.storage import write_json
 
-__all__ = ["Detector", "Progress", "Scores", "named", "under"]
+__all__ = ["Detector", "Judged", "Progress", "Scores", "named", "under"]
 
 Progress = Callable[[int], object]
 """Called with the number of windows, clips or images just scored."""
@@ -39,6 +40,25 @@ class Scores:
 
     score: np.ndarray
     alarm: np.ndarray
+
+
+class Judged(NamedTuple):
+    """Scores with where the samples lie among latents.
+
+    Attributes:
+        score: shape (n,), float64.
+        latent: posterior means, shape (n, latent), float32; nan for a modality that was missing.
+    """
+
+    score: np.ndarray
+    latent: np.ndarray
+
+    @staticmethod
+    def joined(parts: "Sequence[Judged]") -> "Judged":
+        """One after the other."""
+        if not parts:
+            return Judged(np.zeros(0), np.zeros((0, 0), np.float32))
+        return Judged(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
 class Detector(ABC):
@@ -136,16 +156,15 @@ def under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
 
 
-def _class_of(description: DetectorDescription) -> type[Detector]:
-    from vae_pipeline.detector.images import ImageDetector
-    from vae_pipeline.detector.pairs import PairDetector
-    from vae_pipeline.detector.sounds import SoundDetector
-    from vae_pipeline.detector.windows import WindowDetector
+_CLASSES: dict[str, tuple[str, str]] = {
+    "table": ("windows", "WindowDetector"),
+    "sound": ("sounds", "SoundDetector"),
+    "image": ("images", "ImageDetector"),
+    "pair": ("pairs", "PairDetector"),
+}
+"""Module and class of each medium; a service of one medium loads no other."""
 
-    classes: dict[str, type[Detector]] = {
-        "table": WindowDetector,
-        "sound": SoundDetector,
-        "image": ImageDetector,
-        "pair": PairDetector,
-    }
-    return classes[description.medium]
+
+def _class_of(description: DetectorDescription) -> type[Detector]:
+    module, name = _CLASSES[description.medium]
+    return getattr(import_module(f"vae_pipeline.detector.{module}"), name)

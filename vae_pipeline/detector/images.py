@@ -9,7 +9,7 @@ import numpy as np
 
 from vae_pipeline.calibration.maps import ImageObservation, MapScorer, evidence
 from vae_pipeline.detector.description import ImageDescription
-from vae_pipeline.detector.detector import Detector, Progress, Scores, named, under
+from vae_pipeline.detector.detector import Detector, Judged, Progress, Scores, named, under
 from vae_pipeline.detector.explained import Named
 from vae_pipeline.detector.explained_images import ExplainedImage, explain_image, full_size
 from vae_pipeline.detector.session import IMAGE_BATCH, NetworkSession
@@ -108,9 +108,12 @@ class ImageDetector(Detector):
 
     def score_images(self, pixels: Pixels, index: np.ndarray | None = None) -> Scores:
         """Scores of uint8 images (n, size, size, 3) as `ready` gives them."""
+        return self.scores(self.judged(pixels, index).score)
+
+    def judged(self, pixels: Pixels, index: np.ndarray | None = None) -> Judged:
+        """Scores and latents of uint8 images (n, size, size, 3) as `ready` gives them."""
         chosen = np.arange(len(pixels)) if index is None else index
-        values = [scores for _, _, scores in self.observed(pixels, chosen)]
-        return self.scores(np.concatenate(values) if values else np.zeros(0))
+        return Judged.joined([Judged(scores, batch.latent) for batch, _, scores in self.observed(pixels, chosen)])
 
     def score_arrays(self, images: np.ndarray) -> Scores:
         """Scores of uint8 images (n, height, width, 3) of any size.
@@ -150,10 +153,12 @@ class ImageDetector(Detector):
         """
         for picture in pictures:
             name, source = (str(picture), picture) if isinstance(picture, Path) else picture
-            decoded = decode_picture(source, name, self.description.imaging.max_pixels)
-            image, placement = self.ready(decoded)
-            called = Named(Path(name).name, name)
-            yield explain_image(self, image, placement, (decoded.shape[0], decoded.shape[1]), called)
+            yield self.explain_array(decode_picture(source, name, self.description.imaging.max_pixels), name)
+
+    def explain_array(self, image: np.ndarray, name: str) -> ExplainedImage:
+        """Why one image, uint8 (height, width, 3), has its score, with its map."""
+        ready, placement = self.ready(image)
+        return explain_image(self, ready, placement, (image.shape[0], image.shape[1]), Named(Path(name).name, name))
 
     def _scored(self, waiting: list["_Waiting"], progress: Progress | None) -> Iterator[ScoredImage]:
         maps, scores = self.judge(self.session.observe_images(np.stack([each.image for each in waiting])))

@@ -9,7 +9,7 @@ import numpy as np
 
 from vae_pipeline.calibration.fusion import PairScorer
 from vae_pipeline.detector.description import PairDescription
-from vae_pipeline.detector.detector import Detector, Progress, Scores, named, under
+from vae_pipeline.detector.detector import Detector, Judged, Progress, Scores, named, under
 from vae_pipeline.detector.explained import Named
 from vae_pipeline.detector.explained_pairs import explain_pair
 from vae_pipeline.detector.images import ImageDetector
@@ -103,6 +103,20 @@ class PairDetector(Detector):
             None if found.windows is None else self.windows.score_observation(found.windows),
             None if found.images is None else self.images.judge(found.images)[1],
         )
+
+    def judged(self, windows: np.ndarray | None, images: np.ndarray | None) -> Judged:
+        """Scores and latents of one batch, shapes as in `modality_scores`, all of one kind of pair."""
+        found = self.session.observe_pairs(windows, images, self.description.split)
+        seen = None if found.windows is None else self.windows.score_observation(found.windows)
+        shown = None if found.images is None else self.images.judge(found.images)[1]
+        score = self.scorer.combine(seen, shown)
+        latent = [
+            np.full((len(score), detector.reference["latents"].shape[1]), np.nan, np.float32)
+            if side is None
+            else side.latent
+            for side, detector in ((found.windows, self.windows), (found.images, self.images))
+        ]
+        return Judged(score, np.concatenate(latent, axis=1))
 
     def score_scaled(
         self, windows: np.ndarray | None, images: np.ndarray | None, progress: Progress | None = None

@@ -11,7 +11,7 @@ import numpy as np
 from vae_pipeline.calibration.clips import ClipScorer
 from vae_pipeline.calibration.scorers import Observation, averaged
 from vae_pipeline.detector.description import WindowDescription
-from vae_pipeline.detector.detector import Progress, Scores
+from vae_pipeline.detector.detector import Judged, Progress, Scores
 from vae_pipeline.detector.explained import Named
 from vae_pipeline.detector.explained_clips import explain_clip
 from vae_pipeline.detector.scaled import ScaledDetector
@@ -68,7 +68,7 @@ class SoundDetector(ScaledDetector[ClipScorer]):
         found = []
         for clip in clips:
             name, samples = self._samples(clip)
-            found.append(explain_clip(self, self._windows(name, samples), Named(Path(name).name, name)))
+            found.append(explain_clip(self, self.windows_of(name, samples), Named(Path(name).name, name)))
         return found
 
     def _samples(self, clip: Clip) -> tuple[str, np.ndarray]:
@@ -96,15 +96,24 @@ class SoundDetector(ScaledDetector[ClipScorer]):
             windows: over scaled frames.
             units: code of each window's clip, shape (n_windows,).
         """
+        codes, judged = self.judged(windows, units)
+        return codes, judged.score
+
+    def judged(self, windows: Windows, units: np.ndarray) -> tuple[np.ndarray, Judged]:
+        """What `score_units` gives, with the latents of each clip."""
         codes, summary = averaged(observed_units(self.session, windows, units), self.scorer.late)
-        return codes, self.scorer.combine(self.scorer.parts(summary))
+        return codes, Judged(self.scorer.combine(self.scorer.parts(summary)), summary.latent.astype(np.float32))
 
     def _score(self, name: str, samples: np.ndarray) -> float:
-        windows = self._windows(name, samples)
+        windows = self.windows_of(name, samples)
         return float(self.score_units(windows, np.zeros(len(windows), dtype=np.int64))[1][0])
 
-    def _windows(self, name: str, samples: np.ndarray) -> Windows:
-        """The windows of a clip, over its scaled frames."""
+    def windows_of(self, name: str, samples: np.ndarray) -> Windows:
+        """The windows of a clip's samples, over its scaled frames.
+
+        Raises:
+            DetectorError: the clip is shorter than a window; the message calls it ``name``.
+        """
         levels = log_mel(samples, self.sound)
         length = self.description.window
         if len(levels) < length:

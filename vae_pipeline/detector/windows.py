@@ -8,7 +8,7 @@ import numpy as np
 
 from vae_pipeline.calibration.scorers import Observation, WindowScorer
 from vae_pipeline.detector.description import WindowDescription
-from vae_pipeline.detector.detector import Progress, Scores
+from vae_pipeline.detector.detector import Judged, Progress, Scores
 from vae_pipeline.detector.explained import Named
 from vae_pipeline.detector.explained_windows import explain_windows
 from vae_pipeline.detector.scaled import ScaledDetector
@@ -52,15 +52,16 @@ class WindowDetector(ScaledDetector[WindowScorer]):
 
     def score_scaled(self, windows: Windows, progress: Progress | None = None) -> Scores:
         """Scores of windows over scaled rows, batch by batch."""
-        scores = np.empty(len(windows))
-        done = 0
+        return self.scores(self.judged(windows, progress).score)
+
+    def judged(self, windows: Windows, progress: Progress | None = None) -> Judged:
+        """Scores and latents of windows over scaled rows, batch by batch."""
+        found = []
         for batch in self.session.batches(windows):
-            size = len(batch.windows)
-            scores[done : done + size] = self.score_observation(batch)
-            done += size
+            found.append(Judged(self.score_observation(batch), batch.latent))
             if progress:
-                progress(size)
-        return Scores(scores, self.decide(scores))
+                progress(len(batch.windows))
+        return Judged.joined(found)
 
     def score_windows(self, windows: np.ndarray) -> Scores:
         """Scores of windows in raw units, shape (n_windows, channels, time), channels as in ``description.inputs``.

@@ -22,7 +22,7 @@ from vae_pipeline.features.image_set import ImageSet
 from vae_pipeline.features.pair_set import PairSet
 from vae_pipeline.records import Dataset
 
-__all__ = ["challenge", "challenge_windows", "raw_test_columns"]
+__all__ = ["challenge", "challenge_windows", "raw_files", "raw_test_columns", "raw_windows"]
 
 PAIRS = 256
 """Pairs whose images are in memory at a time."""
@@ -74,10 +74,10 @@ def challenge(
             theirs = _scores_of_pairs(cast("PairDetector", champion), PairSet.open(features), raw)
         elif dataset.medium == "sound":
             names = [FeatureSet.open(features).unit_names[code] for code in rows]
-            theirs = cast("SoundDetector", champion).score_clips(_files(raw, names)).score
+            theirs = cast("SoundDetector", champion).score_clips(raw_files(raw, names)).score
         else:
             names = [ImageSet.open(features).names[place] for place in rows]
-            scored = cast("ImageDetector", champion).score_pictures(_files(raw, names))
+            scored = cast("ImageDetector", champion).score_pictures(raw_files(raw, names))
             theirs = np.array([image.score for image in scored])
     except (DetectorError, DataError) as error:
         return Decision(promote=True, reason=f"the champion cannot score the new test part: {error}", metric="pr_auc")
@@ -92,7 +92,7 @@ def challenge(
 def _scores_of_pairs(champion: PairDetector, pairs: PairSet, raw: Path) -> np.ndarray:
     """The champion's scores of all test pairs; ``raw`` holds the windows' tables in ``windows/``."""
     paired = pairs.paired("test")
-    windows = _raw_windows(pairs.windows, raw / "windows", paired.windows.ends, champion.windows.description)
+    windows = raw_windows(pairs.windows, raw / "windows", paired.windows.ends, champion.windows.description)
     scores = [
         champion.score_pairs(windows[some], paired.pixels[paired.images[some]]).score
         for some in np.array_split(np.arange(len(paired)), -(-len(paired) // PAIRS))
@@ -100,7 +100,7 @@ def _scores_of_pairs(champion: PairDetector, pairs: PairSet, raw: Path) -> np.nd
     return np.concatenate(scores)
 
 
-def _raw_windows(features: FeatureSet, raw: Path, ends: np.ndarray, description: WindowDescription) -> np.ndarray:
+def raw_windows(features: FeatureSet, raw: Path, ends: np.ndarray, description: WindowDescription) -> np.ndarray:
     """Windows in raw units that end with the feature rows ``ends``, shape (n, inputs, time).
 
     Raises:
@@ -131,7 +131,7 @@ def _by_leave_out(challenger: Mapping[str, float], champion: Mapping[str, float]
     )
 
 
-def _files(raw: Path, names: list[str]) -> list[Path]:
+def raw_files(raw: Path, names: list[str]) -> list[Path]:
     """Where the files of named clips or images lie."""
     found: dict[str, Path] = {}
     for part in ("train", "test"):

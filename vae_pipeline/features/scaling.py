@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.cluster.vq import ClusterError, kmeans2
 
 from vae_pipeline.errors import DataError
 
@@ -190,6 +189,8 @@ def _centres(standard: np.ndarray, regimes: int, seed: int) -> np.ndarray:
         return distinct
     if regimes == 1:
         return standard.mean(axis=0, keepdims=True)
+    from scipy.cluster.vq import ClusterError, kmeans2
+
     best, best_inertia = None, np.inf
     for restart in range(_RESTARTS):
         try:

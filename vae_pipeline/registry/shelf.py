@@ -159,12 +159,25 @@ class Shelf:
 
     def detector_folder(self, name: str, reference: str | int) -> Path:
         """A local copy of the detector folder of a version, given by alias or number."""
+        return self.folder(name, reference, "detector")
+
+    def folder(self, name: str, reference: str | int, kept: str) -> Path:
+        """A local copy of a folder that is kept with a version, given by alias or number."""
         from mlflow.artifacts import download_artifacts
 
         _ = self.tracker.client
         uri = f"models:/{name}@{reference}" if isinstance(reference, str) else f"models:/{name}/{reference}"
         with told(self.tracker.uri):
-            return Path(download_artifacts(f"{uri}/artifacts/detector"))
+            return Path(download_artifacts(f"{uri}/artifacts/{kept}"))
+
+    def find_folder(self, name: str, reference: str | int, kept: str) -> Path | None:
+        """As `folder`; None where nothing of that name is kept with the version."""
+        from mlflow.artifacts import list_artifacts
+
+        uri = f"models:/{name}@{reference}" if isinstance(reference, str) else f"models:/{name}/{reference}"
+        with told(self.tracker.uri):
+            there = any(item.path.rpartition("/")[2] == kept for item in list_artifacts(f"{uri}/artifacts"))
+        return self.folder(name, reference, kept) if there else None
 
     @staticmethod
     def _entry(client: Any, version: Any, aliases: tuple[str, ...]) -> ShelfEntry:

@@ -1,6 +1,7 @@
 """registered: a version in the MLflow registry, called challenger."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import dagster as dg
@@ -22,13 +23,14 @@ def registered_asset(line: Line) -> dg.AssetsDefinition:
         line,
         "registered",
         {"mlflow"},
-        ins=upstream(line, "features", "trained", "calibrated", "evaluated"),
+        ins=upstream(line, "raw", "features", "trained", "calibrated", "evaluated"),
         retry_policy=RETRY,
     )
     def registered(
         context: dg.AssetExecutionContext,
         storage: StorageResource,
         mlflow: MlflowResource,
+        raw: Artifact,
         features: Artifact,
         trained: Artifact,
         calibrated: Artifact,
@@ -49,8 +51,22 @@ def registered_asset(line: Line) -> dg.AssetsDefinition:
                     "code_version": ".".join(STAGE_CODE_VERSIONS[stage] for stage in CHAIN),
                     "dagster/run_id": context.run.run_id,
                 }
-                with mlflow.run(context) as run:
-                    version = _register(run, shelf, name, store, trained, calibrated, evaluated, tags)
+                made = {"trained": trained, "calibrated": calibrated, "evaluated": evaluated}
+                folders = {stage: store.folder(artifact.key) for stage, artifact in made.items()}
+                with mlflow.run(context) as run, TemporaryDirectory() as work:
+                    from vae_pipeline.detector.detector import Detector
+                    from vae_pipeline.evaluation.example import write_example
+
+                    example = Path(work) / "example"
+                    write_example(
+                        dataset,
+                        store.folder(features.key),
+                        raw=store.folder(raw.key),
+                        evaluation=folders["evaluated"],
+                        detector=Detector.load(folders["calibrated"] / "detector"),
+                        folder=example,
+                    )
+                    version = _register(run, shelf, name, folders, example, tags)
             elif not known or not known.aliases:
                 shelf.challenge(name, version)
             artifact = Artifact(
@@ -68,19 +84,10 @@ def registered_asset(line: Line) -> dg.AssetsDefinition:
     return registered
 
 
-def _register(
-    run: Any,
-    shelf: Any,
-    name: str,
-    store: Any,
-    trained: Artifact,
-    calibrated: Artifact,
-    evaluated: Artifact,
-    tags: dict[str, str],
-) -> int:
+def _register(run: Any, shelf: Any, name: str, folders: dict[str, Path], example: Path, tags: dict[str, str]) -> int:
     from vae_pipeline.evaluation.result import read_evaluation
 
-    folder: Path = store.folder(evaluated.key)
+    folder = folders["evaluated"]
     metrics = read_evaluation(folder).flat()
     run.log_metrics(metrics)
     run.log_file(folder / "card.md")
@@ -90,8 +97,11 @@ def _register(
     return shelf.register(
         run,
         name,
-        store.folder(calibrated.key) / "detector",
-        beside={"weights": store.folder(trained.key) / "weights.npz"},
+        folders["calibrated"] / "detector",
+        beside={
+            "weights": folders["trained"] / "weights.npz",
+            **({"example": example} if example.is_dir() else {}),
+        },
         tags={**tags, **{key: f"{metrics[key]:.4f}" for key in shown if key in metrics}},
         metrics=metrics,
         card=(folder / "card.md").read_text(),

@@ -1,0 +1,182 @@
+"""What was answered, kept as Parquet files by hour: what drift is judged on, and what an audit reads.
+
+Rows are gathered in memory and written by a thread of their own, so that no answer waits for a disk. A file appears
+whole or not at all; what a crash loses is what was answered since the last one was written, at most ``every`` seconds.
+Files lie under ``predictions/<line>/<dataset>/<day>/<hour>/``.
+"""
+
+import datetime as dt
+import io
+import logging
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vae_pipeline.errors import VaePipelineError
+from vae_pipeline.storage import Storage
+
+__all__ = ["SCHEMA", "Answered", "PredictionLog"]
+
+_LOGGER = logging.getLogger(__name__)
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("request", pa.string(), nullable=False),
+        pa.field("version", pa.int32(), nullable=False),
+        pa.field("name", pa.string()),
+        pa.field("score", pa.float64(), nullable=False),
+        pa.field("alarm", pa.bool_(), nullable=False),
+        pa.field("threshold", pa.float64(), nullable=False),
+        pa.field("latency", pa.float32(), nullable=False),
+        pa.field("inputs", pa.list_(pa.float32()), nullable=False),
+        pa.field("latent", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+"""One row a sample. ``request`` is shared by the samples of one request; ``latency`` is its seconds; ``inputs`` are the
+means of the sample's inputs: sensors, mel bands or colours, in the units they came in."""
+
+
+class Answered(NamedTuple):
+    """The samples of one request and what was said of them.
+
+    Attributes:
+        dataset: whose model answered.
+        version: of the model.
+        request: identifies the request.
+        time: when it was answered, aware.
+        seconds: how long it took.
+        threshold: that decided.
+        names: of the samples, None where they have none.
+        score: shape (n,).
+        alarm: boolean, shape (n,).
+        inputs: shape (n, inputs), float32.
+        latent: shape (n, latent), float32; nan where a modality was missing.
+    """
+
+    dataset: str
+    version: int
+    request: str
+    time: dt.datetime
+    seconds: float
+    threshold: float
+    names: Sequence[str | None]
+    score: np.ndarray
+    alarm: np.ndarray
+    inputs: np.ndarray
+    latent: np.ndarray
+
+    def table(self) -> pa.Table:
+        """Its rows, in `SCHEMA`."""
+        n = len(self.score)
+        columns: dict[str, Any] = {
+            "id": [f"{self.request}-{place}" for place in range(n)],
+            "time": pa.array([self.time] * n, SCHEMA.field("time").type),
+            "request": [self.request] * n,
+            "version": [self.version] * n,
+            "name": list(self.names),
+            "score": self.score,
+            "alarm": self.alarm,
+            "threshold": np.full(n, self.threshold),
+            "latency": np.full(n, self.seconds, np.float32),
+            "inputs": _lists(self.inputs),
+            "latent": _lists(self.latent),
+        }
+        return pa.table(columns, schema=SCHEMA)
+
+
+class PredictionLog:
+    """Keeps answers under a storage root; never blocks, and never raises, whoever answers.
+
+    Attributes:
+        on_dropped: called with the number of rows that are lost because too many wait.
+        on_failure: called when a file could not be written; its rows wait on.
+    """
+
+    def __init__(self, storage: Storage, line: str, *, every: float = 5.0, most: int = 200_000) -> None:
+        """Begin; call `close` at the end.
+
+        Args:
+            storage: where the files go.
+            line: of the models.
+            every: seconds between two files; what a crash may lose.
+            most: rows kept in memory while the storage cannot be written; further ones are dropped and counted.
+        """
+        self.storage, self.line, self.every, self.most = storage, line, every, most
+        self.on_dropped: Callable[[int], object] = lambda _: None
+        self.on_failure: Callable[[], object] = lambda: None
+        self._waiting: list[Answered] = []
+        self._rows = 0
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._told = False
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    def add(self, answered: Answered) -> None:
+        """Take the rows of a request; they are written within ``every`` seconds."""
+        count = len(answered.score)
+        with self._lock:
+            if self._rows + count > self.most:
+                self.on_dropped(count)
+                return
+            self._waiting.append(answered)
+            self._rows += count
+
+    def close(self) -> None:
+        """Write what waits and stop."""
+        self._over.set()
+        self._thread.join()
+
+    def flush(self) -> None:
+        """Write what waits; what cannot be written waits on."""
+        with self._lock:
+            taken, self._waiting, self._rows = self._waiting, [], 0
+        by_hour: dict[tuple[str, str], list[Answered]] = defaultdict(list)
+        for answered in taken:
+            by_hour[answered.dataset, f"{answered.time.astimezone(dt.UTC):%Y-%m-%d/%H}"].append(answered)
+        left: list[Answered] = []
+        for (dataset, hour), group in by_hour.items():
+            key = f"predictions/{self.line}/{dataset}/{hour}/{uuid.uuid4().hex}.parquet"
+            try:
+                buffer = io.BytesIO()
+                pq.write_table(pa.concat_tables([each.table() for each in group]), buffer, compression="zstd")
+                self.storage.write_bytes(key, buffer.getvalue())
+            except VaePipelineError as error:
+                self.on_failure()
+                left += group
+                if not self._told:
+                    _LOGGER.warning("predictions wait in memory, up to %s rows: %s", f"{self.most:,}", error)
+                self._told = True
+            else:
+                self._told = False
+        if left:
+            with self._lock:
+                self._waiting = left + self._waiting
+                self._rows += sum(len(each.score) for each in left)
+
+    def _run(self) -> None:
+        while not self._over.wait(self.every):
+            self._flush_always()
+        self._flush_always()
+
+    def _flush_always(self) -> None:
+        try:
+            self.flush()
+        except Exception:  # the thread has to live on, whatever happens to one file
+            self.on_failure()
+            _LOGGER.exception("predictions could not be written")
+
+
+def _lists(values: np.ndarray) -> pa.Array:
+    """Rows of an array as lists."""
+    flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
+    offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32) * (values.shape[1] if len(values) else 0))
+    return pa.ListArray.from_arrays(offsets, flat)

@@ -1,0 +1,171 @@
+"""The champions of a line as one Bento: models into BentoML's store, the service around them."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from vae_pipeline.detector.detector import Detector
+from vae_pipeline.detector.packed import DETECTOR, EXAMPLE, PACKED, PackedModel, read_example
+from vae_pipeline.errors import PackingError
+from vae_pipeline.packing.store import bentoml_home, run_bentoml
+from vae_pipeline.records import Line
+from vae_pipeline.registry.shelf import Shelf, ShelfEntry
+from vae_pipeline.settings import Settings
+from vae_pipeline.storage import fingerprint, write_json
+
+__all__ = ["PackedBento", "champions", "pack", "pack_model"]
+
+_PACKAGE = Path(__file__).parents[1]
+_LEAVES = ("__init__", "errors", "processes", "records", "settings", "storage")
+_ROOMS = ("calibration", "detector", "explanation", "features", "monitoring", "serving")
+_SOURCES = ("__init__", "decoding", "wav")
+
+
+class PackedBento(NamedTuple):
+    """A Bento in the store.
+
+    Attributes:
+        tag: ``timeseries:0a1b…``.
+        path: its folder.
+        models: what it carries.
+        new: whether it was built just now; the same models and code give the same tag.
+    """
+
+    tag: str
+    path: Path
+    models: tuple[PackedModel, ...]
+    new: bool
+
+
+def champions(shelf: Shelf, line: Line) -> list[ShelfEntry]:
+    """The champions of a line, by dataset.
+
+    Raises:
+        PackingError: there are none; the message says how to make one.
+    """
+    found = [entry for entry in shelf.entries() if "champion" in entry.aliases and entry.line == line]
+    if not found:
+        msg = f"{line} has no champion to pack yet; make one with: vae-pipeline run {line} DATASET"
+        raise PackingError(msg)
+    return sorted(found, key=lambda entry: entry.dataset)
+
+
+def pack_model(shelf: Shelf, entry: ShelfEntry, folder: Path) -> PackedModel:
+    """Write a registered version as a service reads it: ``model.json``, ``detector/`` and ``example/``."""
+    shutil.copytree(shelf.folder(entry.name, entry.version, DETECTOR), folder / DETECTOR)
+    example = None
+    if (given := shelf.find_folder(entry.name, entry.version, EXAMPLE)) is not None:
+        shutil.copytree(given, folder / EXAMPLE)
+        example = read_example(folder / EXAMPLE)
+    packed = PackedModel(
+        name=entry.name,
+        line=entry.line,  # type: ignore[arg-type]
+        dataset=entry.dataset,
+        medium=Detector.load(folder / DETECTOR).description.medium,
+        version=entry.version,
+        data_version=entry.data_version,
+        trained=entry.created,
+        metrics={name: value for name, value in sorted(entry.metrics.items()) if name.startswith("test_")},
+        example=example,
+    )
+    write_json(folder / PACKED, packed)
+    return packed
+
+
+def pack(settings: Settings, shelf: Shelf, line: Line) -> PackedBento:
+    """The Bento of a line's champions, built if there is none of these models and this code yet.
+
+    Raises:
+        PackingError: there is no champion, or BentoML failed.
+    """
+    entries = champions(shelf, line)
+    home = bentoml_home(settings)
+    with tempfile.TemporaryDirectory() as work:
+        context = Path(work)
+        _write_source(line, context)
+        models, tags = [], []
+        for entry in entries:
+            name, version = _model_tag(entry)
+            kept = home / "models" / name / version
+            if not kept.is_dir():
+                _import_model(shelf, entry, kept)
+            tags.append(f"{name}:{version}")
+            models.append(PackedModel.model_validate_json((kept / PACKED).read_text()))
+        (context / "models.txt").write_text("".join(f"{tag}\n" for tag in tags))
+        sources = {str(file.relative_to(context)): file.read_text() for file in sorted(context.rglob("*.*"))}
+        version = fingerprint(sources)
+        tag = f"{line}:{version}"
+        path = home / "bentos" / line / version
+        new = not path.is_dir()
+        if new:
+            described = "\n".join(f"- {model.name} version {model.version}" for model in models)
+            bentofile = {
+                "service": f"service:{line.capitalize()}",
+                "name": line,
+                "description": f"Champions of the line {line}:\n\n{described}\n",
+                "labels": {model.name: str(model.version) for model in models},
+                "include": ["service.py", "models.txt", "requirements.txt", "vae_pipeline/**"],
+                "models": tags,
+            }
+            (context / "bentofile.yaml").write_text(yaml.safe_dump(bentofile, sort_keys=False))
+            run_bentoml(settings, "build", "--version", version, str(context), folder=context)
+    return PackedBento(tag, path, tuple(models), new)
+
+
+def _import_model(shelf: Shelf, entry: ShelfEntry, into: Path) -> None:
+    """Into BentoML's store, by its own API, in the store that ``into`` lies in."""
+    import bentoml
+    from bentoml._internal.models import ModelStore
+
+    store = into.parents[1]
+    store.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as work,
+        bentoml.models.create(
+            f"{into.parent.name}:{into.name}",
+            labels={"registered": entry.name, "version": str(entry.version)},
+            metadata={"data_version": entry.data_version},
+            _model_store=ModelStore(store),
+        ) as model,
+    ):
+        folder = Path(work) / "model"
+        folder.mkdir()
+        pack_model(shelf, entry, folder)
+        shutil.copytree(folder, model.path, dirs_exist_ok=True)
+
+
+def _model_tag(entry: ShelfEntry) -> tuple[str, str]:
+    """Name and version in BentoML's store, which knows no upper case and few signs."""
+    name = re.sub(r"[^a-z0-9_.-]+", "-", entry.name.lower()).strip("-.")
+    return name, f"{entry.version}-{fingerprint(entry.name, entry.version, entry.evaluation_version)[:8]}"
+
+
+def _write_source(line: Line, context: Path) -> None:
+    """The service and the rooms it loads."""
+    source = _bentos()
+    shutil.copyfile(source / line / "service.py", context / "service.py")
+    shutil.copyfile(source / "requirements.txt", context / "requirements.txt")
+    package = context / "vae_pipeline"
+    without = shutil.ignore_patterns("__pycache__")
+    for room in _ROOMS:
+        shutil.copytree(_PACKAGE / room, package / room, ignore=without)
+    (package / "sources").mkdir()
+    for name in _SOURCES:
+        shutil.copyfile(_PACKAGE / "sources" / f"{name}.py", package / "sources" / f"{name}.py")
+    for name in _LEAVES:
+        shutil.copyfile(_PACKAGE / f"{name}.py", package / f"{name}.py")
+
+
+def _bentos() -> Path:
+    """The folder ``bentos``: inside an installed package, beside it in a checkout."""
+    candidates: Sequence[Path] = (Path(__file__).with_name("bentos"), _PACKAGE.parent / "bentos")
+    found = next((folder for folder in candidates if (folder / "requirements.txt").is_file()), None)
+    if found is None:
+        msg = f"{candidates[1]}: is missing, so nothing can be packed; install vae-pipeline again"
+        raise PackingError(msg)
+    return found

@@ -1,0 +1,43 @@
+"""BentoML's store below home: commands with its place and without telemetry, each in a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vae_pipeline.errors import PackingError
+from vae_pipeline.settings import Settings
+
+__all__ = ["bentoml_environment", "bentoml_home", "run_bentoml"]
+
+
+def bentoml_home(settings: Settings) -> Path:
+    """Where Bentos and their models are kept: ``BENTOML_HOME``, else below home."""
+    return Path(os.environ.get("BENTOML_HOME") or settings.home / "bentos")
+
+
+def bentoml_environment(settings: Settings) -> dict[str, str]:
+    """The environment of a BentoML process."""
+    home = bentoml_home(settings)
+    home.mkdir(parents=True, exist_ok=True)
+    return {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+
+
+def run_bentoml(settings: Settings, *arguments: str, folder: Path | None = None) -> str:
+    """Run a command of BentoML's; gives what it printed.
+
+    A process of its own, since a service's modules are imported to build it.
+
+    Raises:
+        PackingError: it failed; the message ends with what it said last.
+    """
+    command: Sequence[str] = (sys.executable, "-m", "bentoml", *arguments)
+    done = subprocess.run(
+        command, cwd=folder, env=bentoml_environment(settings), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        msg = f"bentoml {arguments[0]} failed: {said[-1] if said else f'exit status {done.returncode}'}"
+        raise PackingError(msg)
+    return done.stdout

@@ -1,0 +1,1 @@
+"""Answers requests: what a service loads."""

@@ -1,0 +1,82 @@
+"""What the three Bentos share: options, the token, and the models they carry."""
+
+import hmac
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from vae_pipeline.records import Line
+from vae_pipeline.serving import metrics
+from vae_pipeline.serving.settings import load_service_settings
+
+if TYPE_CHECKING:
+    from vae_pipeline.serving.model_server import ModelServer
+
+__all__ = ["TokenRequired", "opened", "service_options"]
+
+_HEALTH = ("/healthz", "/livez", "/readyz")
+
+
+def service_options() -> dict[str, Any]:
+    """Arguments of ``@bentoml.service``, from the settings."""
+    import bentoml
+
+    settings = load_service_settings()
+    image = bentoml.images.Image(python_version="3.11", lock_python_packages=False)
+    requirements = Path(__file__).parents[2] / "requirements.txt"
+    if requirements.is_file():  # it lies there while a Bento is built
+        image = image.python_packages(*requirements.read_text().replace("\\\n", "").splitlines())
+    return {
+        "image": image,
+        "workers": settings.workers,
+        "traffic": {"timeout": settings.timeout, "max_concurrency": settings.concurrency * settings.workers},
+        "logging": {"access": {"enabled": False}},
+    }
+
+
+def opened(line: Line, app: FastAPI, beside: Path) -> "ModelServer":
+    """The models of this process, where the app finds them.
+
+    Args:
+        line: of the service.
+        app: of the service.
+        beside: the file that lists the Bento's models.
+
+    Raises:
+        DetectorError: there are none, or one cannot be loaded.
+    """
+    from vae_pipeline.serving.model_server import ModelServer
+    from vae_pipeline.serving.packed import packed_folders
+
+    settings = load_service_settings()
+    os.environ.setdefault("VAE_PIPELINE_THREADS", str(settings.threads))
+    server = ModelServer(line, packed_folders(settings.models, beside), settings)
+    app.state.server = server
+    return server
+
+
+class TokenRequired:
+    """Refuses requests without the token, if there is one; health is told to everybody."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        secret = load_service_settings().secret
+        self.expected = f"Bearer {secret}".encode() if secret else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if self.expected and scope["type"] in ("http", "websocket") and scope["path"] not in _HEALTH:
+            given = dict(scope["headers"]).get(b"authorization", b"")
+            if not hmac.compare_digest(given, self.expected):
+                if scope["type"] == "websocket":
+                    await send({"type": "websocket.close", "code": 1008})
+                    return
+                metrics.REFUSALS.labels("401").inc()
+                error = {"error": "Authorization: send the token as 'Bearer …'", "field": "Authorization"}
+                await JSONResponse(error, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+                return
+        await self.app(scope, receive, send)

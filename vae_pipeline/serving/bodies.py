@@ -1,0 +1,118 @@
+"""Bodies to arrays and columns: read within limits, refused in one sentence."""
+
+import io
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from vae_pipeline.features.arrow import to_numpy
+from vae_pipeline.serving.body import CSV, Body
+from vae_pipeline.serving.refused import Refused
+
+__all__ = ["array", "columns"]
+
+
+def array(content: bytes, *, field: str, most: int) -> np.ndarray:
+    """The array of an npy file with at most ``most`` numbers.
+
+    Raises:
+        Refused: it is none, holds Python objects, or says another size than it has.
+    """
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+        if dtype.hasobject or dtype.kind not in "fiub":
+            msg = f"{field}: holds {dtype}, not numbers; save an array of numbers"
+            raise Refused(422, msg, field)
+        count = math.prod(shape)
+        if count > most:
+            msg = f"{field}: {count:,} numbers are more than the {most:,} allowed; send fewer at once"
+            raise Refused(413, msg, field)
+        if count * dtype.itemsize > len(content) - stream.tell():
+            msg = f"{field}: the array is cut off; it says {count:,} numbers and holds fewer"
+            raise Refused(422, msg, field)
+        stream.seek(0)
+        return np.lib.format.read_array(stream, allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
+        msg = f"{field}: cannot be read as npy ({error}); save it with numpy.save"
+        raise Refused(422, msg, field) from error
+
+
+def columns(body: Body, *, rows: int) -> Mapping[str, np.ndarray]:
+    """The columns of a CSV or Parquet table with at most ``rows`` rows.
+
+    Raises:
+        Refused: it cannot be read as one, or has more rows.
+    """
+    import pyarrow as pa
+
+    try:
+        table = _csv(body.content, rows) if body.content_type == CSV else _parquet(body.content, rows)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        text = " ".join(str(error).split())
+        msg = f"table: cannot be read as {body.content_type} ({text[:300]}); correct it and send it again"
+        raise Refused(422, msg, "table") from error
+    names = table.column_names
+    if len(set(names)) < len(names):
+        double = next(name for name in names if names.count(name) > 1)
+        msg = f"column {double!r}: is named twice; rename one"
+        raise Refused(422, msg, f"column {double!r}")
+    return {name: _plain(table.column(name), name) for name in names}
+
+
+def _plain(column: Any, name: str) -> np.ndarray:
+    import pyarrow as pa
+
+    kind = column.type
+    try:
+        if pa.types.is_integer(kind) and not column.null_count:
+            return to_numpy(_one(column, pa.int64()))
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+            return to_numpy(_one(column.cast(pa.int8()) if pa.types.is_boolean(kind) else column, pa.float64()))
+        texts = _one(column, pa.string()).to_pylist()
+    except (pa.ArrowException, ValueError) as error:
+        msg = f"column {name!r}: {kind} cannot be read ({error}); send numbers, texts or times"
+        raise Refused(422, msg, f"column {name!r}") from error
+    return np.array(["" if text is None else text for text in texts], dtype=object)
+
+
+def _one(column: Any, kind: Any) -> Any:
+    """A chunked column as one array of a type; what numbers lose as doubles is lost in scaling as well."""
+    found = column.cast(kind, safe=False).combine_chunks()
+    return found.chunk(0) if hasattr(found, "chunk") else found
+
+
+def _csv(content: bytes, rows: int) -> Any:
+    from pyarrow import csv
+
+    # a row has at least its end of line, so this bounds what is parsed
+    if content.count(b"\n") > rows + 1:
+        raise _too_long(content.count(b"\n") - 1, rows)
+    return _bounded(csv.read_csv(io.BytesIO(content), csv.ReadOptions(use_threads=False)), rows)
+
+
+def _parquet(content: bytes, rows: int) -> Any:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(io.BytesIO(content))
+    if file.metadata.num_rows > rows:
+        raise _too_long(file.metadata.num_rows, rows)
+    return _bounded(file.read(use_threads=False), rows)
+
+
+def _bounded(table: Any, rows: int) -> Any:
+    count = table.num_rows
+    if count > rows:
+        raise _too_long(count, rows)
+    if count == 0:
+        msg = "table: has no rows; send at least as many of a unit as a window holds"
+        raise Refused(422, msg, "table")
+    return table
+
+
+def _too_long(count: int, rows: int) -> Refused:
+    return Refused(413, f"table: {count:,} rows are more than the {rows:,} allowed; send fewer at once", "table")

@@ -1,0 +1,226 @@
+"""The models of one service process: answers requests, batches samples, keeps the log."""
+
+import asyncio
+import datetime as dt
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from vae_pipeline.calibration.thresholds.threshold import Threshold
+from vae_pipeline.detector.detector import Judged
+from vae_pipeline.explanation.explanation import Explanation
+from vae_pipeline.monitoring.prediction_log import Answered, PredictionLog
+from vae_pipeline.monitoring.recent import FEWEST, Recent
+from vae_pipeline.records import Line
+from vae_pipeline.serving import metrics
+from vae_pipeline.serving.asked import Asked
+from vae_pipeline.serving.batching import Batcher
+from vae_pipeline.serving.body import JSON, NPY, Body
+from vae_pipeline.serving.refused import Refused
+from vae_pipeline.serving.served import Samples, Served
+from vae_pipeline.serving.settings import ServiceSettings
+from vae_pipeline.settings import load_settings
+from vae_pipeline.storage import open_storage
+
+__all__ = ["ModelServer"]
+
+T = TypeVar("T")
+
+SMALL = 32 * 1024
+"""Bytes of a body that is read at once; a larger one is read in a thread, so that others do not wait."""
+
+
+class ModelServer:
+    """Answers requests with the models of a line; one in each process.
+
+    Attributes:
+        models: by dataset.
+        settings: the limits.
+        log: where answers are kept; None where that is switched off.
+    """
+
+    def __init__(self, line: Line, folders: Sequence[Path], settings: ServiceSettings) -> None:
+        """Load and warm the models.
+
+        Raises:
+            DetectorError: a folder holds none, or one of another line.
+        """
+        found = [Served.open(folder, settings) for folder in folders]
+        self.line, self.settings = line, settings
+        self.models = {served.packed.dataset: served for served in found}
+        self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._reading = ThreadPoolExecutor(2, thread_name_prefix="reading")
+        self._batchers = {
+            name: Batcher(
+                served.judged,
+                self._model,
+                most=settings.max_batch,
+                limit=settings.waiting,
+                observed=metrics.BATCHES.labels(*_labels(served)).observe,
+            )
+            for name, served in self.models.items()
+        }
+        self._recent = {name: Recent() for name in self.models}
+        self.log = self._open_log()
+        for served in found:
+            served.warm()
+
+    def _open_log(self) -> PredictionLog | None:
+        if self.settings.log == "off":
+            return None
+        log = PredictionLog(
+            open_storage(load_settings()), self.line, every=self.settings.log_every, most=self.settings.log_rows
+        )
+        log.on_dropped = metrics.DROPPED.labels(self.line).inc
+        log.on_failure = metrics.FAILURES.labels(self.line).inc
+        return log
+
+    def close(self) -> None:
+        """Write what the log holds and stop."""
+        for executor in (self._reading, self._model):
+            executor.shutdown(wait=False, cancel_futures=True)
+        if self.log:
+            self.log.close()
+
+    def model(self, name: str | None) -> Served[Any]:
+        """The model of a dataset, also by its registered name; the only one where none is named.
+
+        Raises:
+            Refused: there is none of that name, or several and none was named.
+        """
+        names = ", ".join(sorted(self.models))
+        if name is None:
+            if len(self.models) == 1:
+                return next(iter(self.models.values()))
+            msg = f"model: this service carries {names}; say which with ?model="
+            raise Refused(422, msg, "model")
+        served = self.models.get(name.removeprefix(f"{self.line}-"))
+        if served is None:
+            msg = f"model: there is no {name[:100]!r} here; this service carries {names}"
+            raise Refused(404, msg, "model")
+        return served
+
+    async def predict(
+        self, served: Served[Any], body: Body, asked: Asked, threshold: Threshold
+    ) -> tuple[dict[str, Any], Samples[Any], Judged]:
+        """The answer to a request, its samples, and what was found.
+
+        Raises:
+            Refused, VaePipelineError: see `Served.samples` and `Batcher.judged`.
+        """
+        start = time.perf_counter()
+        small = len(body.content) <= SMALL and body.content_type in (JSON, NPY)
+        read = partial(served.samples, body, asked)
+        samples = read() if small else await self._in_thread(self._reading, read)
+        judged = await self.judged(served, samples)
+        alarm = threshold.decide(judged.score)
+        request = uuid.uuid4().hex
+        self._keep(served, request, samples, judged, alarm, threshold.value, time.perf_counter() - start)
+        results = [
+            {"score": score, "alarm": alarms, **name}
+            for score, alarms, name in zip(judged.score.tolist(), alarm.tolist(), samples.names, strict=True)
+        ]
+        answer = {
+            **self.about(served),
+            "request": request,
+            "threshold": threshold.value,
+            "method": threshold.method,
+            "results": results,
+            "notes": list(samples.notes),
+        }
+        metrics.LATENCY.labels(*_labels(served), "predict").observe(time.perf_counter() - start)
+        return answer, samples, judged
+
+    async def judged(self, served: Served[Any], samples: Samples[Any]) -> Judged:
+        """Scores and latents of samples, batched with those of other requests."""
+        return await self._batchers[served.packed.dataset].judged(samples.chunks)
+
+    async def explain(self, served: Served[Any], body: Body, asked: Asked) -> list[Explanation]:
+        """Why samples have their scores.
+
+        Raises:
+            Refused, VaePipelineError: see `Served.explained`.
+        """
+        start = time.perf_counter()
+        found = await self._in_thread(self._model, partial(served.explained, body, asked))
+        metrics.LATENCY.labels(*_labels(served), "explain").observe(time.perf_counter() - start)
+        return found
+
+    def drift(self, served: Served[Any]) -> dict[str, Any]:
+        """What this process was asked beside the model's normal calibration samples."""
+        recent, reference = self._recent[served.packed.dataset], served.detector.reference
+        own = served.detector.description.threshold
+        answer: dict[str, Any] = {
+            **self.about(served),
+            "samples": len(recent),
+            "needed": FEWEST,
+            "alarms": None,
+            "expected_alarms": own.false_alarm_rate,
+            "score_mean": None,
+            "reference_mean": float(reference["scores"].mean()),
+            "statistic": None,
+            "p_value": None,
+            "latent_shift": None,
+        }
+        if len(recent) < FEWEST:
+            return answer
+        compared = recent.compared(reference["scores"], reference.get("latents"))
+        return answer | compared._asdict() | {"alarms": recent.alarms(own.value)}
+
+    @staticmethod
+    def about(served: Served[Any]) -> dict[str, Any]:
+        """Which model answers."""
+        packed = served.packed
+        return {"model": packed.name, "version": packed.version, "data_version": packed.data_version}
+
+    def keep(self, served: Served[Any], samples: Samples[Any], judged: Judged, threshold: float) -> None:
+        """Log and count what was answered outside of `predict`."""
+        alarm = judged.score > threshold
+        self._keep(served, uuid.uuid4().hex, samples, judged, alarm, threshold, 0.0)
+
+    def _keep(
+        self,
+        served: Served[Any],
+        request: str,
+        samples: Samples[Any],
+        judged: Judged,
+        alarm: np.ndarray,
+        threshold: float,
+        seconds: float,
+    ) -> None:
+        labels = _labels(served)
+        count, alarms = len(alarm), int(alarm.sum())
+        metrics.PREDICTIONS.labels(*labels, "true").inc(alarms)
+        metrics.PREDICTIONS.labels(*labels, "false").inc(count - alarms)
+        for score in judged.score[:100].tolist():
+            metrics.SCORES.labels(*labels).observe(score)
+        self._recent[served.packed.dataset].add(judged)
+        if self.log:
+            self.log.add(
+                Answered(
+                    dataset=served.packed.dataset,
+                    version=served.packed.version,
+                    request=request,
+                    time=dt.datetime.now(dt.UTC),
+                    seconds=seconds,
+                    threshold=threshold,
+                    names=[name["name"] for name in samples.names],
+                    score=judged.score,
+                    alarm=alarm,
+                    inputs=samples.inputs,
+                    latent=judged.latent,
+                )
+            )
+
+    async def _in_thread(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+
+def _labels(served: Served[Any]) -> tuple[str, str]:
+    return served.packed.name, str(served.packed.version)

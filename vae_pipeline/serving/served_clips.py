@@ -1,0 +1,56 @@
+"""Recordings."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vae_pipeline.detector.detector import Judged
+from vae_pipeline.detector.sounds import SoundDetector
+from vae_pipeline.explanation.explanation import Explanation
+from vae_pipeline.features.clips import decode_clip
+from vae_pipeline.features.windows import Windows
+from vae_pipeline.serving.asked import Asked
+from vae_pipeline.serving.batching import Chunk
+from vae_pipeline.serving.body import MULTIPART, WAVS, Body
+from vae_pipeline.serving.served import Samples, Served
+
+__all__ = ["ServedClips"]
+
+
+class ServedClips(Served[Windows]):
+    """A model of recordings; a chunk is the windows of one clip, over its scaled frames."""
+
+    READS = (*WAVS, MULTIPART)
+    detector: SoundDetector
+
+    def samples(self, body: Body, asked: Asked) -> Samples[Windows]:
+        """The clips of a body."""
+        self.require_type(body)
+        files = body.named("clip")
+        self.require_few(len(files), "files")
+        chunks, inputs = [], []
+        for name, content in files:
+            windows = self.detector.windows_of(name, decode_clip(content, name, self.detector.sound))
+            chunks.append(Chunk(windows, 1))
+            scaler = self.detector.scaler
+            inputs.append(windows.rows.mean(axis=0) * scaler.sd[0] + scaler.mean[0])
+        return Samples(chunks, [{"name": name} for name, _ in files], np.stack(inputs))
+
+    def judged(self, payloads: Sequence[Windows]) -> list[Judged]:
+        """Scores and latents of clips."""
+        sizes = [len(payload.rows) for payload in payloads]
+        offsets = np.cumsum([0, *sizes[:-1]])
+        starts = np.concatenate([each.starts + offset for each, offset in zip(payloads, offsets, strict=True)])
+        units = np.repeat(np.arange(len(payloads)), [len(each) for each in payloads])
+        rows = np.concatenate([each.rows for each in payloads])
+        _, found = self.detector.judged(Windows(rows, starts, payloads[0].length), units)
+        return [
+            Judged(found.score[place : place + 1], found.latent[place : place + 1]) for place in range(len(payloads))
+        ]
+
+    def explained(self, body: Body, asked: Asked) -> list[Explanation]:
+        """Why clips have their scores: which mel bands, and when."""
+        self.require_type(body)
+        files = body.named("clip")
+        self.require_few(len(files), "files")
+        return self.detector.explain_clips(files[: asked.top])

@@ -1,0 +1,139 @@
+"""Pairs of a window and an image, either of which may be missing."""
+
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import ValidationError
+
+from vae_pipeline.detector.detector import Judged
+from vae_pipeline.detector.pairs import PairDetector
+from vae_pipeline.explanation.explanation import Explanation
+from vae_pipeline.serving.asked import Asked
+from vae_pipeline.serving.batching import Chunk
+from vae_pipeline.serving.bodies import array
+from vae_pipeline.serving.body import JSON, MULTIPART, Body
+from vae_pipeline.serving.refused import Refused
+from vae_pipeline.serving.schemas import Pair, PairsBody, first_error
+from vae_pipeline.serving.served import Samples, Served
+from vae_pipeline.serving.served_images import decoded
+from vae_pipeline.serving.served_windows import windows_of
+
+__all__ = ["ServedPairs"]
+
+_NPY = b"\x93NUMPY"
+
+
+class _Raw(NamedTuple):
+    window: np.ndarray | None
+    image: np.ndarray | None
+
+
+class ServedPairs(Served[tuple[np.ndarray | None, np.ndarray | None]]):
+    """A model of pairs; a chunk is one pair: the scaled window (channels, time) and the ready image."""
+
+    READS = (JSON, MULTIPART)
+    detector: PairDetector
+
+    def samples(self, body: Body, asked: Asked) -> Samples[tuple[np.ndarray | None, np.ndarray | None]]:
+        """The pairs of a body."""
+        self.require_type(body)
+        raw = self._raw(body)
+        self.require_few(len(raw), "pairs")
+        chunks, inputs = [], []
+        channels = len(self.detector.description.windows.inputs)
+        for pair in raw:
+            window = image = None
+            means, colours = np.full(channels, np.nan), np.full(3, np.nan)
+            if pair.window is not None:
+                window = self.detector.windows.scaled_windows(pair.window[None]).take(slice(None))[0]
+                means = pair.window.mean(axis=1)
+            if pair.image is not None:
+                image = self.detector.images.ready(pair.image)[0]
+                colours = image.mean(axis=(0, 1))
+            chunks.append(Chunk((window, image), 1))
+            inputs.append(np.concatenate([means, colours]))
+        return Samples(chunks, [{"name": f"pair {place}"} for place in range(1, len(raw) + 1)], np.stack(inputs))
+
+    def judged(self, payloads: Sequence[tuple[np.ndarray | None, np.ndarray | None]]) -> list[Judged]:
+        """Scores and latents of pairs, those with the same missing sides together."""
+        found: dict[int, Judged] = {}
+        kinds: dict[tuple[bool, bool], list[int]] = {}
+        for place, (window, image) in enumerate(payloads):
+            kinds.setdefault((window is None, image is None), []).append(place)
+        for (no_window, no_image), places in kinds.items():
+            windows, images = ([payloads[place][side] for place in places] for side in (0, 1))
+            judged = self.detector.judged(
+                None if no_window else np.array(windows), None if no_image else np.array(images)
+            )
+            for number, place in enumerate(places):
+                found[place] = Judged(judged.score[number : number + 1], judged.latent[number : number + 1])
+        return [found[place] for place in range(len(payloads))]
+
+    def explained(self, body: Body, asked: Asked) -> list[Explanation]:
+        """Why pairs have their scores, with the share of each side."""
+        self.require_type(body)
+        raw = self._raw(body)[: asked.top]
+        return [
+            explanation
+            for place, pair in enumerate(raw, start=1)
+            for explanation in self.detector.explain_pairs(
+                None if pair.window is None else pair.window[None],
+                None if pair.image is None else [pair.image],
+                [f"pair {place}"],
+            )
+        ]
+
+    def _raw(self, body: Body) -> list[_Raw]:
+        if body.content_type == JSON:
+            try:
+                given = PairsBody.model_validate_json(body.content)
+            except ValidationError as error:
+                raise first_error(error) from error
+            return [
+                self._pair(f"pairs.{place}", pair.window, None if pair.image is None else _decoded(pair.image, place))
+                for place, pair in enumerate(given.pairs)
+            ]
+        parts = {field: content for field, _, content in body.files}
+        unknown = set(parts) - {"window", "image"}
+        if unknown or len(parts) < len(body.files) or not parts:
+            msg = "form: a pair has the parts window (npy or JSON, [channel][time]) and image, each at most once"
+            raise Refused(422, msg, min(unknown, default="form"))
+        window = None
+        if "window" in parts:
+            if parts["window"].startswith(_NPY):
+                window = array(parts["window"], field="window", most=self.settings.max_body // 4)
+            else:
+                try:
+                    window = Pair.model_validate_json(b'{"window":' + parts["window"] + b"}").window
+                except ValidationError as error:
+                    raise first_error(error) from error
+        return [self._pair("pair", window, parts.get("image"))]
+
+    def _pair(self, field: str, window: object, image: bytes | None) -> _Raw:
+        if window is None and image is None:
+            msg = f"{field}: has neither a window nor an image; send at least one of them"
+            raise Refused(422, msg, field)
+        found = None
+        if window is not None:
+            try:
+                found = windows_of(
+                    [window] if isinstance(window, list) else np.asarray(window)[None], self.detector.windows
+                )[0]
+            except Refused as error:
+                raise Refused(error.status, f"{field}: {error.message}", f"{field}.window") from error
+        picture = None
+        if image is not None:
+            picture = decoded(self.detector.images, f"{field}.image", image, self.settings.max_pixels)
+        return _Raw(found, picture)
+
+
+def _decoded(text: str, place: int) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except (Base64Error, ValueError) as error:
+        field = f"pairs.{place}.image"
+        msg = f"{field}: is no base64 ({error}); encode the image file"
+        raise Refused(422, msg, field) from error

@@ -1,0 +1,165 @@
+"""Rows of sensors as they come, a score for each: the state of every unit is kept, within bounds.
+
+A message is one row, ``{"unit": "pump 3", "time": 17, "row": {"sensor_2": 641.8, …}}``, or a list of rows; every row is
+answered. Before a unit has a whole window its answers say how many rows are ``missing``. The threshold follows slow
+changes of the unit's own level (`DynamicThreshold`), from the model's fixed one on. Of more units than are allowed, the
+one that has been silent longest is forgotten, and begins anew if it comes back.
+"""
+
+import asyncio
+import json
+from collections import OrderedDict, deque
+from typing import Any
+
+import numpy as np
+from fastapi import WebSocket, WebSocketDisconnect
+from pydantic import TypeAdapter, ValidationError
+
+from vae_pipeline.errors import VaePipelineError
+from vae_pipeline.serving.batching import Chunk
+from vae_pipeline.serving.model_server import ModelServer
+from vae_pipeline.serving.refused import Refused
+from vae_pipeline.serving.schemas import StreamedRow, first_error
+from vae_pipeline.serving.served import Samples
+from vae_pipeline.serving.served_windows import ServedWindows
+
+__all__ = ["stream"]
+
+MOST_ROWS = 1_000
+"""Rows of a message."""
+LONGEST = 2**20
+"""Characters of a message."""
+
+_ROWS = TypeAdapter(list[StreamedRow])
+
+
+class _Unit:
+    """What is kept of a unit."""
+
+    def __init__(self, length: int, threshold: Any) -> None:
+        self.rows: deque[np.ndarray] = deque(maxlen=length)
+        self.threshold = threshold
+
+
+class _Units:
+    """The units of one connection."""
+
+    def __init__(self, served: ServedWindows) -> None:
+        from vae_pipeline.calibration.thresholds.dynamic import DynamicThreshold
+
+        description = served.detector.description
+        self.served, self.inputs, self.length = served, description.inputs, description.window
+        self._kept: OrderedDict[str, _Unit] = OrderedDict()
+        scores = served.detector.reference["scores"]
+        rate = description.threshold.false_alarm_rate or 0.01
+        started = DynamicThreshold.start(description.threshold, scores, false_alarm_rate=rate)
+        self._begun, self._kind = started.to_dict(), DynamicThreshold
+
+    def unit(self, name: str) -> _Unit:
+        """The unit of that name, new if it was not there."""
+        if name not in self._kept:
+            while len(self._kept) >= self.served.settings.max_units:
+                self._kept.popitem(last=False)
+            self._kept[name] = _Unit(self.length, self._kind.from_dict(self._begun))
+        self._kept.move_to_end(name)
+        return self._kept[name]
+
+    def last(self, name: str) -> np.ndarray | None:
+        """The last reading of a unit, if there was one."""
+        return self._kept[name].rows[-1] if name in self._kept and self._kept[name].rows else None
+
+    def reading(self, row: StreamedRow, last: np.ndarray | None) -> np.ndarray:
+        """The row's inputs in order; what is missing is the unit's last value.
+
+        Raises:
+            Refused: an input is not there, or unknown, and there is no earlier value.
+        """
+        unknown = set(row.row) - set(self.inputs)
+        if unknown:
+            name = min(unknown)
+            msg = f"row.{name[:100]}: is no input of {self.served.packed.name}; it reads {', '.join(self.inputs)}"
+            raise Refused(422, msg, f"row.{name[:100]}")
+        given = [row.row.get(name) for name in self.inputs]
+        for place, value in enumerate(given):
+            if value is None and last is None:
+                msg = f"row.{self.inputs[place]}: is missing in the first row of {row.unit!r}; send it once at least"
+                raise Refused(422, msg, f"row.{self.inputs[place]}")
+        return np.array([last[place] if value is None else value for place, value in enumerate(given)])  # type: ignore[index]
+
+
+async def stream(socket: WebSocket, server: ModelServer, model: str | None) -> None:
+    """Answer rows until the other side hangs up; a message that cannot be used is answered and changes nothing."""
+    await socket.accept()
+    try:
+        served = server.model(model)
+        if not isinstance(served, ServedWindows):
+            msg = f"model: {served.packed.name} reads recordings, which are no streams of rows; post them to /predict"
+            raise Refused(422, msg, "model")
+    except Refused as error:
+        await socket.send_text(json.dumps({"error": error.message, "field": error.field}))
+        await socket.close(1008)
+        return
+    units = await asyncio.to_thread(_Units, served)
+    while True:
+        try:
+            text = await socket.receive_text()
+        except (WebSocketDisconnect, KeyError):
+            return
+        try:
+            answer = await _answered(server, units, text)
+        except Refused as error:
+            answer = [{"error": error.message, "field": error.field}]
+        except VaePipelineError as error:
+            answer = [{"error": str(error), "field": None}]
+        await socket.send_text("\n".join(json.dumps(each) for each in answer))
+
+
+async def _answered(server: ModelServer, units: _Units, text: str) -> list[dict[str, Any]]:
+    if len(text) > LONGEST:
+        msg = f"message: is longer than the {LONGEST:,} characters allowed; send fewer rows at once"
+        raise Refused(413, msg, "message")
+    try:
+        stripped = text.lstrip()
+        rows = _ROWS.validate_json(text) if stripped.startswith("[") else [StreamedRow.model_validate_json(text)]
+    except ValidationError as error:
+        raise first_error(error) from error
+    if len(rows) > MOST_ROWS:
+        msg = f"message: {len(rows):,} rows are more than the {MOST_ROWS:,} allowed; send fewer at once"
+        raise Refused(413, msg, "message")
+    readings: list[np.ndarray] = []
+    latest: dict[str, np.ndarray | None] = {}
+    for row in rows:  # all of them before any is kept
+        found = units.reading(row, latest.get(row.unit, units.last(row.unit)))
+        readings.append(found)
+        latest[row.unit] = found
+    windows, whole, missing = [], [], []
+    for place, row in enumerate(rows):
+        unit = units.unit(row.unit)
+        unit.rows.append(readings[place])
+        missing.append(units.length - len(unit.rows))
+        if not missing[-1]:
+            windows.append(np.stack(unit.rows, axis=1))
+            whole.append(place)
+    answers: list[dict[str, Any]] = [
+        {"unit": row.unit, "time": row.time, "score": None, "missing": left}
+        for row, left in zip(rows, missing, strict=True)
+    ]
+    if not windows:
+        return answers
+    raw = np.stack(windows)
+    scaled = units.served.detector.scaled_windows(raw).take(slice(None))
+    names = [{"name": f"{rows[place].unit}, {rows[place].time}"} for place in whole]
+    samples = Samples([Chunk(scaled, len(scaled))], names, raw.mean(axis=2))
+    judged = await server.judged(units.served, samples)
+    fixed = units.served.detector.description.threshold.value
+    server.keep(units.served, samples, judged, fixed)
+    for place, score in zip(whole, judged.score.tolist(), strict=True):
+        threshold, alarm = units.unit(rows[place].unit).threshold.update(score)
+        answers[place] = {
+            "unit": rows[place].unit,
+            "time": rows[place].time,
+            "score": score,
+            "threshold": threshold,
+            "alarm": alarm,
+        }
+    return answers
