@@ -1,4 +1,4 @@
-"""The command line: ``vae-pipeline run | tune | datasets | models | score | explain | ui | demo``."""
+"""The command line: ``vae-pipeline run | tune | datasets | models | score | explain | serve | ui | demo``."""
 
 import argparse
 import json
@@ -52,7 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vae-pipeline", description="Calibrated anomaly detectors for machines.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_making(commands)
+    _add_using(commands)
+    return parser
 
+
+def _add_making(commands: Any) -> None:
+    """Commands that make models."""
     run = commands.add_parser("run", help="from raw data to the champion, for one dataset")
     run.add_argument("line", choices=_LINES)
     run.add_argument("dataset", help="a name of the catalogue: vae-pipeline datasets lists them")
@@ -78,6 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     datasets = commands.add_parser("datasets", help="what can be trained on")
     datasets.set_defaults(command=_datasets)
 
+    demo = commands.add_parser("demo", help="train on generated engines, recordings and pictures, and show the results")
+    demo.set_defaults(command=_demo)
+
+
+def _add_using(commands: Any) -> None:
+    """Commands that use what was made."""
     models = commands.add_parser("models", help="registered versions, their aliases and metrics")
     models.add_argument("--json", action="store_true", help="machine-readable, with all metrics")
     models.set_defaults(command=_models)
@@ -109,14 +121,19 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--model", default="champion", help="alias or version number (champion)")
     explain.set_defaults(command=_explain)
 
-    demo = commands.add_parser("demo", help="train on generated engines, recordings and pictures, and show the results")
-    demo.set_defaults(command=_demo)
+    serve = commands.add_parser("serve", help="answer over HTTP with the champions of a line, and follow them")
+    serve.add_argument("line", choices=_LINES)
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=3100)
+    serve.add_argument("--workers", type=int, default=1, help="processes (1)")
+    serve.add_argument("--follow", type=float, default=5.0, metavar="SECONDS", help="between looks at the registry (5)")
+    serve.add_argument("--stay", action="store_true", help="keep the champions of now")
+    serve.set_defaults(command=_serve)
 
     ui = commands.add_parser("ui", help="open the Dagster UI")
     ui.add_argument("--port", type=int, default=3000)
     ui.add_argument("--host", default="127.0.0.1")
     ui.set_defaults(command=_ui)
-    return parser
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -340,6 +357,21 @@ def _detector(options: argparse.Namespace) -> "tuple[Detector, Dataset]":
     if reference == "champion":
         shelf.champion(name)
     return Detector.load(shelf.detector_folder(name, reference)), entry
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from vae_pipeline.packing.serve import serve
+    from vae_pipeline.registry.shelf import Shelf
+    from vae_pipeline.registry.tracking import Tracker
+
+    if options.workers < 1 or options.follow <= 0:
+        msg = f"--workers {options.workers} --follow {options.follow}: at least one worker, and more than 0 seconds"
+        raise SettingError(msg)
+    settings = load_settings()
+    follow = None if options.stay else options.follow
+    where = {"host": options.host, "port": options.port}
+    serve(settings, Shelf(Tracker(settings)), options.line, **where, workers=options.workers, follow=follow)
+    return 0
 
 
 def _demo(_options: argparse.Namespace) -> int:

@@ -3,7 +3,9 @@
 import dagster as dg
 
 from vae_pipeline.artifacts import chain
+from vae_pipeline.defs.champion_changed import champion_changed_sensor
 from vae_pipeline.defs.partitions import line_partitions
+from vae_pipeline.defs.stages.bento import bento_asset
 from vae_pipeline.defs.stages.calibrated import calibrated_asset
 from vae_pipeline.defs.stages.cross_validated import cross_validated_asset
 from vae_pipeline.defs.stages.evaluated import evaluated_asset
@@ -69,6 +71,13 @@ def line_definitions(line: Line) -> dg.Definitions:
         executor_def=dg.in_process_executor,
     )
 
+    packing = dg.define_asset_job(
+        f"{line}_bento",
+        selection=dg.AssetSelection.assets([line, "bento"]),
+        description="Pack the champions of the line, and ask the Bento their examples.",
+        executor_def=dg.in_process_executor,
+    )
+
     @dg.schedule(
         job=job,
         cron_schedule=f"0 {_SUNDAY[line]} * * 0",
@@ -87,7 +96,8 @@ def line_definitions(line: Line) -> dg.Definitions:
 
     stages = (*_STAGES, *_ON_DEMAND) if line in TUNED else _PAIRED
     return dg.Definitions(
-        assets=[stage(line) for stage in stages],
-        jobs=[job, tuning, folds] if line in TUNED else [job],
+        assets=[*(stage(line) for stage in stages), bento_asset(line)],
+        jobs=[job, packing, tuning, folds] if line in TUNED else [job, packing],
         schedules=[retrain_weekly],
+        sensors=[champion_changed_sensor(line, packing)],
     )

@@ -12,7 +12,7 @@ import numpy as np
 from vae_pipeline.calibration.thresholds.threshold import Threshold
 from vae_pipeline.detector.detector import Detector, Judged
 from vae_pipeline.detector.packed import DETECTOR, EXAMPLE, PackedModel, read_packed
-from vae_pipeline.errors import CalibrationError
+from vae_pipeline.errors import CalibrationError, DetectorError
 from vae_pipeline.explanation.explanation import Explanation
 from vae_pipeline.serving.asked import Asked
 from vae_pipeline.serving.batching import Chunk
@@ -20,9 +20,12 @@ from vae_pipeline.serving.body import Body
 from vae_pipeline.serving.refused import Refused
 from vae_pipeline.serving.settings import ServiceSettings
 
-__all__ = ["Samples", "Served"]
+__all__ = ["TOLERANCE", "Samples", "Served"]
 
 P = TypeVar("P")
+
+TOLERANCE = 1e-5
+"""Between a score of the service and that of evaluation."""
 
 _CLASSES: dict[str, tuple[str, str]] = {
     "table": ("served_windows", "ServedWindows"),
@@ -137,10 +140,18 @@ class Served(ABC, Generic[P]):
             raise Refused(422, msg, "false_alarm_rate") from error
 
     def warm(self) -> None:
-        """Score the example, so that the first request finds everything loaded."""
+        """Score the example, so that the first request finds everything loaded.
+
+        Raises:
+            DetectorError: its scores are not those of evaluation; what was fitted elsewhere would not be served here.
+        """
         example = self.packed.example
         if example is None:
             return
         content = (self.folder / EXAMPLE / example.file).read_bytes()
         samples = self.samples(Body(example.content_type, content), Asked(gaps=True))
-        self.judged([chunk.payload for chunk in samples.chunks])
+        found = Judged.joined(self.judged([chunk.payload for chunk in samples.chunks])).score
+        if found.shape != (len(example.scores),) or not np.allclose(found, example.scores, rtol=0.0, atol=TOLERANCE):
+            said = f"scores of its example are {found.tolist()}, not {list(example.scores)}"
+            msg = f"{self.packed.name}: {said}; pack it again"
+            raise DetectorError(msg)
