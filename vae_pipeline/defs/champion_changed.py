@@ -12,7 +12,7 @@ from vae_pipeline.storage import fingerprint
 __all__ = ["champion_changed_sensor"]
 
 
-def champion_changed_sensor(line: Line, job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+def champion_changed_sensor(line: Line) -> dg.SensorDefinition:
     """Requests the Bento of a line when its champions are others than at the last request.
 
     Also after an alias was moved by hand: rolling back is a change like any other. The cursor holds the champions and
@@ -22,7 +22,7 @@ def champion_changed_sensor(line: Line, job: dg.UnresolvedAssetJobDefinition) ->
 
     @dg.sensor(
         name=f"{line}_champion_changed",
-        job=job,
+        job_name=f"{line}_bento",
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=f"Packs the champions of {line} when the registry names others.",

@@ -99,5 +99,5 @@ def line_definitions(line: Line) -> dg.Definitions:
         assets=[*(stage(line) for stage in stages), bento_asset(line)],
         jobs=[job, packing, tuning, folds] if line in TUNED else [job, packing],
         schedules=[retrain_weekly],
-        sensors=[champion_changed_sensor(line, packing)],
+        sensors=[champion_changed_sensor(line)],
     )

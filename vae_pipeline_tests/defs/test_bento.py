@@ -1,0 +1,157 @@
+"""The Bento of a line: packed from the registry, asked its examples, followed by a sensor."""
+
+import json
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from vae_pipeline.definitions import defs
+from vae_pipeline.defs.resources import MlflowResource
+from vae_pipeline.detector.packed import read_packed
+from vae_pipeline.errors import PackingError, RegistryError
+from vae_pipeline.packing.deployment import Deployment, deployment_key
+from vae_pipeline.packing.pack import pack
+from vae_pipeline.registry.shelf import Shelf
+from vae_pipeline.settings import load_settings
+from vae_pipeline.storage import open_storage
+
+NAME = "timeseries-tiny"
+
+
+def tick(cursor=None):
+    repository = defs().get_repository_def()
+    sensor = repository.get_sensor_def("timeseries_champion_changed")
+    with (
+        dg.instance_for_test() as instance,
+        dg.build_sensor_context(
+            instance=instance, cursor=cursor, repository_def=repository, resources={"mlflow": MlflowResource()}
+        ) as context,
+    ):
+        return sensor.evaluate_tick(context)
+
+
+class TestChampionChanged:
+    @pytest.fixture(autouse=True)
+    def home(self, trained_home):
+        with trained_home.entered():
+            yield trained_home
+
+    def test_the_first_champions_are_packed(self):
+        found = tick()
+        assert len(found.run_requests) == 1
+        assert json.loads(found.cursor)["champions"] == {NAME: 1}
+
+    def test_the_same_champions_are_not_packed_again_and_the_tick_names_them(self):
+        found = tick(tick().cursor)
+        assert found.run_requests == []
+        assert f"{NAME} version 1" in found.skip_message
+
+    def test_a_tick_that_was_not_launched_asks_for_the_same_run_again(self):
+        assert tick().run_requests[0].run_key == tick().run_requests[0].run_key
+
+    def test_a_champion_by_hand_and_back_are_two_requests(self, monkeypatch):
+        first = tick()
+        entries = Shelf.entries
+
+        def others(shelf, name=None):
+            return [entry.model_copy(update={"version": 7}) for entry in entries(shelf, name)]
+
+        monkeypatch.setattr(Shelf, "entries", others)
+        second = tick(first.cursor)
+        monkeypatch.setattr(Shelf, "entries", entries)
+        third = tick(second.cursor)
+        keys = [found.run_requests[0].run_key for found in (first, second, third)]
+        assert len(set(keys)) == 3
+
+    def test_one_more_dataset_is_a_change(self, monkeypatch):
+        first = tick()
+        entries = Shelf.entries
+
+        def more(shelf, name=None):
+            known = entries(shelf, name)
+            return [*known, known[0].model_copy(update={"name": "timeseries-other", "dataset": "other"})]
+
+        monkeypatch.setattr(Shelf, "entries", more)
+        assert set(json.loads(tick(first.cursor).cursor)["champions"]) == {NAME, "timeseries-other"}
+
+    def test_without_a_champion_it_waits(self, monkeypatch):
+        monkeypatch.setattr(Shelf, "entries", lambda *_: [])
+        assert tick().skip_message == "timeseries has no champion yet: run the line first"
+
+    def test_a_registry_that_cannot_be_reached_is_said_and_tried_again(self, monkeypatch):
+        first = tick()
+
+        def unreachable(*_):
+            msg = "http://mlflow:5000: does not answer"
+            raise RegistryError(msg)
+
+        monkeypatch.setattr(Shelf, "entries", unreachable)
+        found = tick(first.cursor)
+        assert found.run_requests == []
+        assert "does not answer" in found.skip_message
+        assert found.cursor in (None, first.cursor)
+
+
+@pytest.fixture(scope="module")
+def packed(trained_home):
+    shelf = trained_home.shelf()
+    with trained_home.entered():
+        return pack(load_settings(), shelf, "timeseries")
+
+
+class TestBento:
+    def test_it_carries_the_champion_with_its_example(self, packed):
+        (model,) = packed.models
+        assert (model.name, model.version, model.medium) == (NAME, 1, "table")
+        folder = next((packed.path.parents[2] / "models" / NAME).glob("1-*"))
+        assert read_packed(folder) == model
+        example = model.example
+        assert example is not None
+        assert (folder / "example" / example.file).read_text().startswith("unit,cycle,sensor_2")
+        assert len(example.scores) == 5
+        assert "test_pr_auc" in model.metrics
+
+    def test_what_is_packed_twice_is_one_bento(self, packed, trained_home):
+        with trained_home.entered():
+            again = pack(load_settings(), trained_home.shelf(), "timeseries")
+        assert (again.tag, again.new) == (packed.tag, False)
+
+    def test_other_models_are_another_bento_and_the_old_one_stays(self, packed, trained_home, monkeypatch):
+        entries = Shelf.entries
+
+        def others(shelf, name=None):
+            changed = {"evaluation_version": "another"}
+            return [entry.model_copy(update=changed) for entry in entries(shelf, name)]
+
+        shelf = trained_home.shelf()
+        monkeypatch.setattr(Shelf, "entries", others)
+        with trained_home.entered():
+            other = pack(load_settings(), shelf, "timeseries")
+        assert other.tag != packed.tag
+        assert packed.path.is_dir()
+
+    def test_its_source_is_what_a_service_loads(self, packed):
+        rooms = {path.name for path in (packed.path / "src/vae_pipeline").iterdir() if path.is_dir()}
+        assert not rooms & {"defs", "models", "registry", "evaluation", "experiments", "validation", "packing"}
+        assert "torch" not in (packed.path / "env/python/requirements.txt").read_text()
+
+    def test_a_line_without_champion_is_refused_with_what_to_do(self, trained_home):
+        with trained_home.entered(), pytest.raises(PackingError, match="vae-pipeline run vision"):
+            pack(load_settings(), trained_home.shelf(), "vision")
+
+    @pytest.mark.slow
+    def test_the_asset_deploys_what_answers_as_evaluation_did(self, packed, trained_home):
+        with trained_home.entered():
+            definitions = defs()
+            result = definitions.resolve_job_def("timeseries_bento").execute_in_process(
+                run_config={"ops": {"timeseries__bento": {"config": {"image": False}}}}
+            )
+            assert result.success
+            storage = open_storage(load_settings())
+            record = Deployment.model_validate_json(storage.read_text(deployment_key("timeseries")))
+            assert storage.read_text(deployment_key("timeseries", record.tag))
+        assert record.tag == packed.tag
+        assert record.smoke.differences[NAME] == pytest.approx(0.0, abs=1e-5)
+        assert np.isfinite([record.smoke.started, record.smoke.memory_megabytes]).all()
+        assert record.image.told == "no image was asked for"
