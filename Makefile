@@ -50,9 +50,10 @@ check: install ## lint, format, types, architecture, Dagster definitions
 	$(BIN)/lint-imports
 	$(BIN)/dg check defs
 
-lock: install ## pin what the services load, with hashes
+lock: install ## pin what the services load, with hashes, and list it as a bill of materials
 	@$(BIN)/uv pip compile bentos/requirements.in -c constraints.txt --generate-hashes --python-version 3.11 \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file bentos/requirements.txt
+	@$(BIN)/python bentos/bill_of_materials.py
 
 ui: install ## open the Dagster UI
 	@$(BIN)/vae-pipeline ui

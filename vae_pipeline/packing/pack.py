@@ -10,7 +10,7 @@ from typing import NamedTuple
 import yaml
 
 from vae_pipeline.detector.detector import Detector
-from vae_pipeline.detector.packed import DETECTOR, EXAMPLE, PACKED, PackedModel, read_example
+from vae_pipeline.detector.packed import DETECTOR, EXAMPLE, PACKED, PackedModel, read_example, read_packed
 from vae_pipeline.errors import PackingError
 from vae_pipeline.packing.store import bentoml_home, run_bentoml
 from vae_pipeline.records import Line
@@ -18,7 +18,7 @@ from vae_pipeline.registry.shelf import Shelf, ShelfEntry
 from vae_pipeline.settings import Settings
 from vae_pipeline.storage import fingerprint, write_json
 
-__all__ = ["PackedBento", "champions", "pack", "pack_model"]
+__all__ = ["PackedBento", "champions", "model_folder", "pack", "pack_model"]
 
 _PACKAGE = Path(__file__).parents[1]
 _LEAVES = ("__init__", "errors", "processes", "records", "settings", "storage")
@@ -95,7 +95,7 @@ def pack(settings: Settings, shelf: Shelf, line: Line) -> PackedBento:
             if not kept.is_dir():
                 _import_model(shelf, entry, kept)
             tags.append(f"{name}:{version}")
-            models.append(PackedModel.model_validate_json((kept / PACKED).read_text()))
+            models.append(read_packed(kept))
         (context / "models.txt").write_text("".join(f"{tag}\n" for tag in tags))
         sources = {str(file.relative_to(context)): file.read_text() for file in sorted(context.rglob("*.*"))}
         version = fingerprint(sources)
@@ -109,12 +109,28 @@ def pack(settings: Settings, shelf: Shelf, line: Line) -> PackedBento:
                 "name": line,
                 "description": f"Champions of the line {line}:\n\n{described}\n",
                 "labels": {model.name: str(model.version) for model in models},
-                "include": ["service.py", "models.txt", "requirements.txt", "vae_pipeline/**"],
+                "include": ["service.py", "models.txt", "requirements.txt", "sbom.cdx.json", "vae_pipeline/**"],
                 "models": tags,
             }
             (context / "bentofile.yaml").write_text(yaml.safe_dump(bentofile, sort_keys=False))
             run_bentoml(settings, "build", "--version", version, str(context), folder=context)
     return PackedBento(tag, path, tuple(models), new)
+
+
+def model_folder(packed: PackedBento, model: PackedModel) -> Path:
+    """Where a model of a Bento lies in BentoML's store.
+
+    Raises:
+        PackingError: it is not there any more.
+    """
+    models = packed.path.parents[2] / "models"
+    for tag in (packed.path / "src/models.txt").read_text().split():
+        name, _, version = tag.partition(":")
+        folder = models / name / version
+        if (folder / PACKED).is_file() and read_packed(folder) == model:
+            return folder
+    msg = f"{models}: {model.name} version {model.version} is not there any more; pack the line again"
+    raise PackingError(msg)
 
 
 def _import_model(shelf: Shelf, entry: ShelfEntry, into: Path) -> None:
@@ -149,7 +165,8 @@ def _write_source(line: Line, context: Path) -> None:
     """The service and the rooms it loads."""
     source = _bentos()
     shutil.copyfile(source / line / "service.py", context / "service.py")
-    shutil.copyfile(source / "requirements.txt", context / "requirements.txt")
+    for pinned in ("requirements.txt", "sbom.cdx.json"):
+        shutil.copyfile(source / pinned, context / pinned)
     package = context / "vae_pipeline"
     without = shutil.ignore_patterns("__pycache__")
     for room in _ROOMS:

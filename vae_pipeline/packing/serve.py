@@ -4,10 +4,10 @@ import contextlib
 import logging
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
+from vae_pipeline.detector.packed import EXAMPLE
 from vae_pipeline.errors import VaePipelineError
-from vae_pipeline.packing.pack import PackedBento, champions, pack
+from vae_pipeline.packing.pack import PackedBento, champions, model_folder, pack
 from vae_pipeline.packing.supervisor import Supervisor
 from vae_pipeline.records import Line
 from vae_pipeline.registry.shelf import Shelf
@@ -77,13 +77,11 @@ def _told(packed: PackedBento, line: Line, host: str, port: int, follow: float |
     lines = [f"{packed.tag}: {_models(packed)}", f"serving {line} on http://{host}:{port}, its pages at /"]
     for model in packed.models:
         if model.example:
-            file = Path("example") / model.example.file
-            folder = next(packed.path.parents[2].glob(f"models/{model.name.lower()}/{model.version}-*"), None)
-            if folder is not None:
-                kind = model.example.content_type
-                lines.append(f"try         curl -H 'Content-Type: {kind}' --data-binary @{folder / file} \\")
-                lines.append(f"              'http://{host}:{port}/predict?model={model.dataset}'")
-                lines.append(f"expected    {', '.join(f'{score:.6f}' for score in model.example.scores)}")
+            file = model_folder(packed, model) / EXAMPLE / model.example.file
+            kind = model.example.content_type
+            lines.append(f"try         curl -H 'Content-Type: {kind}' --data-binary @{file} \\")
+            lines.append(f"              'http://{host}:{port}/predict?model={model.dataset}'")
+            lines.append(f"expected    {', '.join(f'{score:.6f}' for score in model.example.scores)}")
     lines.append("a new champion takes over by itself" if follow else "this champion stays")
     return "\n".join(lines)
 

@@ -1,0 +1,175 @@
+"""Services under load: ``VAE_PIPELINE_HOME=… python -m benchmarks.serving timeseries vision [--write]``.
+
+The champions of a home are packed and served by workers of this package; the load comes from this process, on the same
+machine, so both share its cores. What is asked is the example that each model was packed with. The tables stand in
+docs/serving.md.
+"""
+
+import argparse
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+
+from benchmarks.load import Load, Outcome, offered, statuses_told
+from benchmarks.report import machine, markdown_table, write_section
+from vae_pipeline.detector.packed import PackedModel
+from vae_pipeline.environment import prepare_environment
+from vae_pipeline.packing.pack import PackedBento, model_folder, pack
+from vae_pipeline.packing.supervisor import Supervisor
+from vae_pipeline.records import Line
+from vae_pipeline.registry.shelf import Shelf
+from vae_pipeline.registry.tracking import Tracker
+from vae_pipeline.serving.served import Served
+from vae_pipeline.serving.settings import load_service_settings
+from vae_pipeline.settings import load_settings
+
+__all__ = ["main"]
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "serving.md"
+BATCH = 100
+
+
+class Scenario(NamedTuple):
+    """A load of one model: what a request holds, how many samples, how many a second."""
+
+    model: str
+    asked: str
+    body: bytes
+    content_type: str
+    samples: int
+    rate: float
+
+
+def scenarios(packed: PackedBento, model: PackedModel) -> list[Scenario]:
+    """What one model is asked."""
+    folder = model_folder(packed, model)
+    example = model.example
+    if example is None:
+        return []
+    content = (folder / "example" / example.file).read_bytes()
+    kind = example.content_type
+    if model.medium != "table":
+        rate = {"sound": 20.0, "image": 100.0, "pair": 50.0}[model.medium]
+        return [Scenario(model.dataset, f"one {model.medium}", content, kind, 1, rate)]
+    served = Served.open(folder, load_service_settings())
+    inputs, length = served.detector.description.inputs, served.detector.description.window
+    rows = [line.split(",") for line in content.decode().splitlines()]
+    window = np.array([[float(row[rows[0].index(name)]) for row in rows[1 : length + 1]] for name in inputs])
+    npy = io.BytesIO()
+    np.save(npy, np.repeat(window[None], BATCH, axis=0).astype(np.float32))
+    many = json.dumps({"windows": [window.tolist()] * BATCH}).encode()
+    one = json.dumps({"windows": [window.tolist()]}).encode()
+    return [
+        Scenario(model.dataset, "one window, JSON", one, "application/json", 1, 300.0),
+        Scenario(model.dataset, f"{BATCH} windows, JSON", many, "application/json", BATCH, 12.0),
+        Scenario(model.dataset, f"{BATCH} windows, npy", npy.getvalue(), "application/x-npy", BATCH, 15.0),
+    ]
+
+
+@contextmanager
+def served(packed: PackedBento, workers: int) -> Iterator[Supervisor]:
+    """The Bento's service, while the block lasts."""
+    supervisor = Supervisor(load_settings(), "127.0.0.1", 0, workers)
+    try:
+        supervisor.serve(packed.tag, packed.path)
+        yield supervisor
+    finally:
+        supervisor.close()
+
+
+def memory(supervisor: Supervisor) -> float:
+    """Megabytes of all workers."""
+    return sum(psutil.Process(pid).memory_info().rss for pid in supervisor.processes) / 1e6
+
+
+def steady(packed: PackedBento, workers: int, seconds: float) -> list[list[str]]:
+    """A row for every scenario of every model."""
+    rows = []
+    with served(packed, workers) as supervisor:
+        for model in packed.models:
+            for scenario in scenarios(packed, model):
+                found = offered(_load(scenario, supervisor.port, scenario.rate, seconds))
+                rows.append(
+                    [
+                        scenario.model,
+                        scenario.asked,
+                        f"{scenario.rate:,.0f}",
+                        f"{found.statuses['200'] * scenario.samples / found.seconds:,.0f}",
+                        *(f"{found.percentile(share):.1f} ms" for share in (0.5, 0.95, 0.99)),
+                        statuses_told(found.statuses),
+                        f"{memory(supervisor):,.0f} MB",
+                    ]
+                )
+                print(rows[-1], flush=True)
+    return rows
+
+
+def overload(packed: PackedBento, workers: int, seconds: float) -> list[list[str]]:
+    """The first scenario of the first model at twice what the service can do, and how it is afterwards."""
+    scenario = scenarios(packed, packed.models[0])[0]
+    rows = []
+    with served(packed, workers) as supervisor:
+
+        def row(name: str, rate: float, found: Outcome) -> None:
+            rows.append(
+                [
+                    name,
+                    f"{rate:,.0f}",
+                    f"{found.statuses['200'] / found.seconds:,.0f}",
+                    f"{found.percentile(0.95):,.0f} ms",
+                    statuses_told(found.statuses),
+                    f"{memory(supervisor):,.0f} MB",
+                ]
+            )
+            print(rows[-1], flush=True)
+
+        # twice as much as it can do, whatever that is
+        most = offered(_load(scenario, supervisor.port, 20 * scenario.rate, 3.0), patience=60.0)
+        capacity = most.statuses["200"] / most.seconds
+        usual = min(scenario.rate, 0.5 * capacity)
+        for name, rate, lasting in (
+            ("before", usual, 10.0),
+            ("twice the capacity", 2 * capacity, seconds),
+            ("after", usual, 10.0),
+        ):
+            row(f"{scenario.model}, {name}", rate, offered(_load(scenario, supervisor.port, rate, lasting)))
+    return rows
+
+
+def _load(scenario: Scenario, port: int, rate: float, seconds: float) -> Load:
+    address = f"http://127.0.0.1:{port}/predict?model={scenario.model}"
+    return Load(address, scenario.body, scenario.content_type, rate, seconds)
+
+
+def main() -> None:
+    """Measure the lines that are asked for, print and perhaps write the tables."""
+    prepare_environment()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("lines", nargs="+", choices=["timeseries", "vision", "multimodal"])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/serving.md")
+    options = parser.parse_args()
+    settings = load_settings()
+    lines: list[Line] = options.lines
+    packed = [pack(settings, Shelf(Tracker(settings)), line) for line in lines]
+    header = ["model", "a request", "offered/s", "samples/s", "median", "p95", "p99", "answers", "memory"]
+    told = f"`python -m benchmarks.serving {' '.join(lines)} --workers {options.workers}` on {machine()}, "
+    told += f"{options.seconds:.0f} s each, service and load on the same cores.\n\n"
+    table = markdown_table(header, [row for bento in packed for row in steady(bento, options.workers, options.seconds)])
+    over = [row for bento in packed for row in overload(bento, options.workers, options.seconds)]
+    overloaded = markdown_table(["model", "offered/s", "answered/s", "p95", "answers", "memory"], over)
+    print(told + table + "\n\n" + overloaded)
+    if options.write:
+        write_section(PAGE, "load", told + table)
+        write_section(PAGE, "overload", overloaded)
+
+
+if __name__ == "__main__":
+    main()
