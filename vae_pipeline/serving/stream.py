@@ -2,20 +2,22 @@
 
 A message is one row, ``{"unit": "pump 3", "time": 17, "row": {"sensor_2": 641.8, …}}``, or a list of rows; every row is
 answered. Before a unit has a whole window its answers say how many rows are ``missing``. The threshold follows slow
-changes of the unit's own level (`DynamicThreshold`), from the model's fixed one on. Of more units than are allowed, the
-one that has been silent longest is forgotten, and begins anew if it comes back.
+changes of the unit's own level (`DynamicThreshold`), from the model's fixed one on; where there are too few calibration
+scores for that, the fixed one stays. Of more units than are allowed, the one that has been silent longest is forgotten,
+and begins anew if it comes back.
 """
 
 import asyncio
 import json
+import logging
 from collections import OrderedDict, deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import TypeAdapter, ValidationError
 
-from vae_pipeline.errors import VaePipelineError
+from vae_pipeline.errors import CalibrationError, VaePipelineError
 from vae_pipeline.serving.batching import Chunk
 from vae_pipeline.serving.model_server import ModelServer
 from vae_pipeline.serving.refused import Refused
@@ -23,7 +25,12 @@ from vae_pipeline.serving.schemas import StreamedRow, first_error
 from vae_pipeline.serving.served import Samples
 from vae_pipeline.serving.served_windows import ServedWindows
 
+if TYPE_CHECKING:
+    from vae_pipeline.calibration.thresholds.dynamic import DynamicThreshold
+
 __all__ = ["stream"]
+
+_LOGGER = logging.getLogger(__name__)
 
 MOST_ROWS = 1_000
 """Rows of a message."""
@@ -36,7 +43,7 @@ _ROWS = TypeAdapter(list[StreamedRow])
 class _Unit:
     """What is kept of a unit."""
 
-    def __init__(self, length: int, threshold: Any) -> None:
+    def __init__(self, length: int, threshold: "DynamicThreshold | None") -> None:
         self.rows: deque[np.ndarray] = deque(maxlen=length)
         self.threshold = threshold
 
@@ -50,19 +57,32 @@ class _Units:
         description = served.detector.description
         self.served, self.inputs, self.length = served, description.inputs, description.window
         self._kept: OrderedDict[str, _Unit] = OrderedDict()
-        scores = served.detector.reference["scores"]
-        rate = description.threshold.false_alarm_rate or 0.01
-        started = DynamicThreshold.start(description.threshold, scores, false_alarm_rate=rate)
-        self._begun, self._kind = started.to_dict(), DynamicThreshold
+        self.fixed = description.threshold
+        scores, rate = served.detector.reference["scores"], self.fixed.false_alarm_rate or 0.01
+        self._begun: dict[str, Any] | None = None
+        try:
+            self._begun = DynamicThreshold.start(self.fixed, scores, false_alarm_rate=rate).to_dict()
+        except CalibrationError:  # too few calibration scores to know their tail: the fixed threshold stays
+            _LOGGER.info("%s: streams are decided by the fixed threshold", served.packed.name)
 
     def unit(self, name: str) -> _Unit:
         """The unit of that name, new if it was not there."""
         if name not in self._kept:
             while len(self._kept) >= self.served.settings.max_units:
                 self._kept.popitem(last=False)
-            self._kept[name] = _Unit(self.length, self._kind.from_dict(self._begun))
+            self._kept[name] = _Unit(self.length, self._started())
         self._kept.move_to_end(name)
         return self._kept[name]
+
+    def _started(self) -> "DynamicThreshold | None":
+        from vae_pipeline.calibration.thresholds.dynamic import DynamicThreshold
+
+        return DynamicThreshold.from_dict(self._begun) if self._begun else None
+
+    def decided(self, name: str, score: float) -> tuple[float, bool]:
+        """Threshold and decision on the next score of a unit."""
+        threshold = self.unit(name).threshold
+        return threshold.update(score) if threshold else (self.fixed.value, score > self.fixed.value)
 
     def last(self, name: str) -> np.ndarray | None:
         """The last reading of a unit, if there was one."""
@@ -154,7 +174,7 @@ async def _answered(server: ModelServer, units: _Units, text: str) -> list[dict[
     fixed = units.served.detector.description.threshold.value
     server.keep(units.served, samples, judged, fixed)
     for place, score in zip(whole, judged.score.tolist(), strict=True):
-        threshold, alarm = units.unit(rows[place].unit).threshold.update(score)
+        threshold, alarm = units.decided(rows[place].unit, score)
         answers[place] = {
             "unit": rows[place].unit,
             "time": rows[place].time,
