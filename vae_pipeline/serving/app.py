@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response, WebSocket
@@ -47,7 +47,7 @@ Gaps = Annotated[bool, Query(description="missing readings take the last known v
 
 def line_app(line: Line) -> FastAPI:
     """The app of a line; ``app.state.server`` is its `ModelServer`, set before the first request."""
-    app = FastAPI(title=f"{line} anomaly detectors", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title=f"{line} anomaly detectors", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     _add_handlers(app)
 
     def server() -> "ModelServer":
@@ -61,7 +61,8 @@ def line_app(line: Line) -> FastAPI:
         model: Model = None,
         threshold: Annotated[float | None, Query(allow_inf_nan=False, description="instead of the model's")] = None,
         false_alarm_rate: Annotated[
-            float | None, Query(gt=0, lt=1, description="conformal threshold of this rate, instead of the model's")
+            float | None,
+            Query(ge=1e-6, le=0.5, description="conformal threshold of this rate, instead of the model's"),
         ] = None,
         gaps: Gaps = False,
     ) -> Response:
@@ -130,10 +131,12 @@ def line_app(line: Line) -> FastAPI:
 
 
 def _add_handlers(app: FastAPI) -> None:
-    def answered(status: int, message: str, field: str | None = None) -> JSONResponse:
+    def answered(
+        status: int, message: str, field: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> JSONResponse:
         metrics.REFUSALS.labels(str(status)).inc()
-        headers = {"Retry-After": "1"} if status in (429, 503) else None
-        return JSONResponse({"error": message, "field": field}, status, headers)
+        again = {"Retry-After": "1"} if status in (429, 503) else {}
+        return JSONResponse({"error": message, "field": field}, status, {**(headers or {}), **again})
 
     handlers: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {}
 
@@ -149,7 +152,7 @@ def _add_handlers(app: FastAPI) -> None:
         return answered(422, f"{field}: {first['msg']}", field)
 
     async def http(_: Request, error: HTTPException) -> Response:
-        return answered(error.status_code, str(error.detail))
+        return answered(error.status_code, str(error.detail), headers=error.headers)
 
     async def failed(request: Request, error: Exception) -> Response:
         _LOGGER.error("%s %s failed", request.method, request.url.path, exc_info=error)
