@@ -85,3 +85,35 @@ def sound_example(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from vae_pipeline_tests.detector.sound_examples import made_sounds
 
     return made_sounds(tmp_path_factory.mktemp("sound_example"))
+
+
+@pytest.fixture(scope="session")
+def packed_table(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A packed model of a small table; see `Packed`."""
+    from vae_pipeline_tests.serving.packed import pack_table
+
+    return pack_table(tmp_path_factory.mktemp("packed_table"))
+
+
+@pytest.fixture(scope="session")
+def packed_sound(sound_example: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A packed model of short recordings; see `Packed`."""
+    from vae_pipeline_tests.serving.packed import pack_sound
+
+    return pack_sound(tmp_path_factory.mktemp("packed_sound"), sound_example)
+
+
+@pytest.fixture(scope="session")
+def packed_image(image_example: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A packed model of small pictures; see `Packed`."""
+    from vae_pipeline_tests.serving.packed import pack_image
+
+    return pack_image(tmp_path_factory.mktemp("packed_image"), image_example)
+
+
+@pytest.fixture(scope="session")
+def packed_pair(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A packed model of small pairs; see `Packed`."""
+    from vae_pipeline_tests.serving.packed import pack_pair
+
+    return pack_pair(tmp_path_factory.mktemp("packed_pair"))

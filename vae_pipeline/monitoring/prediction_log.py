@@ -124,14 +124,15 @@ class PredictionLog:
         """Take the rows of a request; they are written within ``every`` seconds."""
         count = len(answered.score)
         with self._lock:
-            if self._rows + count > self.most:
-                self.on_dropped(count)
-                return
-            self._waiting.append(answered)
-            self._rows += count
+            room = self._rows + count <= self.most
+            if room:
+                self._waiting.append(answered)
+                self._rows += count
+        if not room:
+            self._tell(self.on_dropped, count)
 
     def close(self) -> None:
-        """Write what waits and stop."""
+        """Write what waits and stop; what cannot be written now is dropped and counted."""
         self._over.set()
         self._thread.join()
 
@@ -139,21 +140,29 @@ class PredictionLog:
         """Write what waits; what cannot be written waits on."""
         with self._lock:
             taken, self._waiting, self._rows = self._waiting, [], 0
-        by_hour: dict[tuple[str, str], list[Answered]] = defaultdict(list)
+        by_hour: dict[tuple[str, str], list[tuple[Answered, pa.Table]]] = defaultdict(list)
         for answered in taken:
-            by_hour[answered.dataset, f"{answered.time.astimezone(dt.UTC):%Y-%m-%d/%H}"].append(answered)
+            try:
+                hour = f"{answered.time.astimezone(dt.UTC):%Y-%m-%d/%H}"
+                by_hour[answered.dataset, hour].append((answered, answered.table()))
+            except Exception:  # it would never become rows, and keep the others from theirs
+                self._tell(self.on_failure)
+                self._tell(self.on_dropped, len(answered.score))
+                _LOGGER.exception("the predictions of request %s are no rows", answered.request)
         left: list[Answered] = []
         for (dataset, hour), group in by_hour.items():
             key = f"predictions/{self.line}/{dataset}/{hour}/{uuid.uuid4().hex}.parquet"
             try:
                 buffer = io.BytesIO()
-                pq.write_table(pa.concat_tables([each.table() for each in group]), buffer, compression="zstd")
+                pq.write_table(pa.concat_tables([table for _, table in group]), buffer, compression="zstd")
                 self.storage.write_bytes(key, buffer.getvalue())
-            except VaePipelineError as error:
-                self.on_failure()
-                left += group
+            except Exception as error:  # whatever it is, the rows wait
+                self._tell(self.on_failure)
+                left += [answered for answered, _ in group]
                 if not self._told:
-                    _LOGGER.warning("predictions wait in memory, up to %s rows: %s", f"{self.most:,}", error)
+                    known = isinstance(error, VaePipelineError)
+                    text = f"{self.most:,}"
+                    _LOGGER.warning("predictions wait in memory, up to %s rows: %s", text, error, exc_info=not known)
                 self._told = True
             else:
                 self._told = False
@@ -166,13 +175,24 @@ class PredictionLog:
         while not self._over.wait(self.every):
             self._flush_always()
         self._flush_always()
+        with self._lock:
+            lost, self._waiting, self._rows = self._rows, [], 0
+        if lost:
+            self._tell(self.on_dropped, lost)
+            _LOGGER.warning("%s predictions are lost: they could not be written before the end", f"{lost:,}")
 
     def _flush_always(self) -> None:
         try:
             self.flush()
         except Exception:  # the thread has to live on, whatever happens to one file
-            self.on_failure()
+            self._tell(self.on_failure)
             _LOGGER.exception("predictions could not be written")
+
+    def _tell(self, listener: Callable[..., object], *told: int) -> None:
+        try:
+            listener(*told)
+        except Exception:  # who answers, and the thread, go on
+            _LOGGER.exception("a listener of the prediction log failed")
 
 
 def _lists(values: np.ndarray) -> pa.Array:

@@ -56,7 +56,7 @@ class Recent:
         found = ks_2samp(recent, scores)
         shift = None
         if latents is not None:
-            seen = np.stack(self._latents)
+            seen = np.stack(list(self._latents))  # a copy at once: others are added meanwhile
             known = np.isfinite(seen).all(axis=1)
             if known.any():
                 spread = np.maximum(latents.std(axis=0), 1e-9)

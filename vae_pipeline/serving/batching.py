@@ -107,12 +107,13 @@ class Batcher(Generic[P]):
                     found = await loop.run_in_executor(
                         self._executor, self._score, [job.chunk.payload for job in batch]
                     )
+                    answers = list(zip(batch, found, strict=True))  # here: nobody waits for what was not answered
                 except Exception as error:
                     for job in batch:
                         if not job.answered.done():
                             job.answered.set_exception(error)
                 else:
-                    for job, judged in zip(batch, found, strict=True):
+                    for job, judged in answers:
                         if not job.answered.done():
                             job.answered.set_result(judged)
         finally:

@@ -37,8 +37,11 @@ def array(content: bytes, *, field: str, most: int) -> np.ndarray:
             raise Refused(422, msg, field)
         stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
-        msg = f"{field}: cannot be read as npy ({error}); save it with numpy.save"
+    except Refused:
+        raise
+    except Exception as error:  # NumPy parses the header as Python, which a made-up one can break in any way
+        text = " ".join(str(error).split())
+        msg = f"{field}: cannot be read as npy ({text[:300]}); save it with numpy.save"
         raise Refused(422, msg, field) from error
 
 
@@ -52,11 +55,11 @@ def columns(body: Body, *, rows: int) -> Mapping[str, np.ndarray]:
 
     try:
         table = _csv(body.content, rows) if body.content_type == CSV else _parquet(body.content, rows)
+        names = table.column_names  # decoded here
     except (pa.ArrowException, OSError, ValueError) as error:
         text = " ".join(str(error).split())
         msg = f"table: cannot be read as {body.content_type} ({text[:300]}); correct it and send it again"
         raise Refused(422, msg, "table") from error
-    names = table.column_names
     if len(set(names)) < len(names):
         double = next(name for name in names if names.count(name) > 1)
         msg = f"column {double!r}: is named twice; rename one"
@@ -68,6 +71,8 @@ def _plain(column: Any, name: str) -> np.ndarray:
     import pyarrow as pa
 
     kind = column.type
+    if pa.types.is_null(kind):  # of CSV: nothing stands in it
+        return np.full(len(column), np.nan)
     try:
         if pa.types.is_integer(kind) and not column.null_count:
             return to_numpy(_one(column, pa.int64()))

@@ -14,6 +14,7 @@ import numpy as np
 
 from vae_pipeline.calibration.thresholds.threshold import Threshold
 from vae_pipeline.detector.detector import Judged
+from vae_pipeline.errors import DetectorError
 from vae_pipeline.explanation.explanation import Explanation
 from vae_pipeline.monitoring.prediction_log import Answered, PredictionLog
 from vae_pipeline.monitoring.recent import FEWEST, Recent
@@ -49,9 +50,10 @@ class ModelServer:
         """Load and warm the models.
 
         Raises:
-            DetectorError: a folder holds none, or one of another line.
+            DetectorError: a folder holds none, one of another line, or one of a dataset that has one already.
         """
         found = [Served.open(folder, settings) for folder in folders]
+        _require_own(line, found)
         self.line, self.settings = line, settings
         self.models = {served.packed.dataset: served for served in found}
         self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -220,6 +222,19 @@ class ModelServer:
 
     async def _in_thread(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+
+def _require_own(line: Line, found: Sequence[Served[Any]]) -> None:
+    seen: dict[str, Path] = {}
+    for served in found:
+        packed = served.packed
+        if packed.line != line:
+            msg = f"{served.folder}: {packed.name} is of the line {packed.line}; serve it with that line's service"
+            raise DetectorError(msg)
+        if packed.dataset in seen:
+            msg = f"{served.folder}: {packed.name} lies in {seen[packed.dataset]} as well; name one of the two"
+            raise DetectorError(msg)
+        seen[packed.dataset] = served.folder
 
 
 def _labels(served: Served[Any]) -> tuple[str, str]:

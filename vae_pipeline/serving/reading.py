@@ -1,6 +1,7 @@
 """A request's body off the wire, within limits."""
 
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -24,7 +25,7 @@ async def read_body(request: Request, settings: ServiceSettings) -> Body:
         msg = f"Content-Encoding: {encoding[:40]} is not read; send the body as it is"
         raise Refused(415, msg, "Content-Encoding")
     stated = request.headers.get("content-length", "")
-    if stated.isdigit() and int(stated) > settings.max_body:
+    if stated.isdecimal() and int(stated[:20]) > settings.max_body:  # of absurdly many digits some are enough
         raise _too_large(settings.max_body)
     # what is sent without a length is counted as it comes
     content = bytearray()
@@ -58,11 +59,17 @@ async def _form(request: Request, content: bytes, settings: ServiceSettings) -> 
             files = []
             for field, value in form.multi_items():
                 if isinstance(value, UploadFile):
-                    files.append((field, value.filename or "", await value.read()))
+                    name = value.filename or ""
+                    name.encode()  # a charset of the sender's may make what is no text
+                    files.append((field, name, await value.read()))
                 else:
                     files.append((field, "", value.encode()))
-    except (MultiPartException, HTTPException) as error:
+    except (MultiPartException, HTTPException, UnicodeError) as error:
         text = getattr(error, "message", None) or getattr(error, "detail", "") or str(error)
         msg = f"form: cannot be read ({text}); send multipart/form-data with one part a file"
         raise Refused(400, msg, "form") from error
+    _, options = parse_options_header(request.headers["content-type"])
+    if b"--" + options[b"boundary"] + b"--" not in content:  # its last part would be left out without a word
+        msg = "form: breaks off; send it again, to its closing boundary"
+        raise Refused(400, msg, "form")
     return Body(MULTIPART, b"", files)

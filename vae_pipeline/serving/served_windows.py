@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import ValidationError
 
 from vae_pipeline.detector.detector import Judged
@@ -61,6 +62,8 @@ class ServedWindows(Served[np.ndarray]):
         if isinstance(given, np.ndarray):
             self.require_few(len(given), "windows")
             return self.detector.explain_windows(given[: asked.top])
+        if asked.row is None:  # all of them are scored
+            self.require_few(len(self.detector.table_windows(given).windows), "windows")
         rows = None if asked.row is None else [asked.row - 1]
         return self.detector.explain_table(given, rows, top=asked.top)
 
@@ -79,19 +82,25 @@ class ServedWindows(Served[np.ndarray]):
             found = _plain_columns(content.columns or {}, self.settings.max_rows)
         else:
             found = columns(body, rows=self.settings.max_rows)
+        found = {**found, **_written_numbers(found, self.detector.description.inputs)}
         require_known(found, self.detector.description.inputs, gaps=asked.gaps)
         return found
 
     def _means(self, given: Mapping[str, np.ndarray], table: TableWindows) -> np.ndarray:
-        """Mean of each input over each window, shape (n, inputs), by running sums."""
+        """Mean of each input over each window, shape (n, inputs), nan where nothing is known.
+
+        Window by window: running sums would carry the rounding of one broken reading into all windows behind it.
+        """
         found = []
         for name in self.detector.description.inputs:
             rows = np.asarray(given[name], dtype=np.float64)[table.row]
             known = np.isfinite(rows)
-            sums, counts = (np.concatenate([[0.0], np.cumsum(part)]) for part in (np.where(known, rows, 0.0), known))
-            first, last = table.windows.starts, table.windows.ends + 1
+            sums, counts = (
+                sliding_window_view(part, table.windows.length)[table.windows.starts].sum(axis=1)
+                for part in (np.where(known, rows, 0.0), known)
+            )
             with np.errstate(invalid="ignore"):
-                found.append((sums[last] - sums[first]) / (counts[last] - counts[first]))
+                found.append(sums / counts)
         return np.stack(found, axis=1)
 
 
@@ -139,6 +148,25 @@ def require_known(found: Mapping[str, np.ndarray], names: Sequence[str], *, gaps
             raise Refused(422, msg, field)
 
 
+def _written_numbers(found: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Inputs that came as texts, as the numbers that these write; an empty one is missing.
+
+    Raises:
+        Refused: a text is no number.
+    """
+    numbers = {}
+    for name in names:
+        if name not in found or found[name].dtype.kind in "fiub":
+            continue
+        texts = found[name]
+        try:
+            numbers[name] = np.where(texts == "", "nan", texts).astype(np.float64)
+        except ValueError as error:
+            msg = f"column {name!r}: is not numeric ({error}); send numbers"
+            raise Refused(422, msg, f"column {name!r}") from error
+    return numbers
+
+
 def _chunks(scaled: np.ndarray) -> list[Chunk[np.ndarray]]:
     return [
         Chunk(scaled[first : first + BATCH], len(scaled[first : first + BATCH]))
@@ -170,8 +198,13 @@ def _plain_columns(given: Mapping[str, Sequence[float | str | None]], rows: int)
         msg = f"columns: {next(iter(lengths.values())):,} rows are more than the {rows:,} allowed; send fewer at once"
         raise Refused(413, msg, "columns")
     return {
-        name: np.array(values, dtype=object)
-        if any(isinstance(value, str) for value in values)
-        else np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        name: np.array(values, dtype=object) if any(isinstance(value, str) for value in values) else _numbers(values)
         for name, values in given.items()
     }
+
+
+def _numbers(values: Sequence[float | str | None]) -> np.ndarray:
+    """Numbers of JSON, which has one kind: whole ones are integers, so that a unit 7 is called 7, as in CSV."""
+    found = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    whole = (np.trunc(found) == found) & (np.abs(found) < 2.0**53)
+    return found.astype(np.int64) if whole.all() else found

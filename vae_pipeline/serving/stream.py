@@ -43,9 +43,8 @@ _ROWS = TypeAdapter(list[StreamedRow])
 class _Unit:
     """What is kept of a unit."""
 
-    def __init__(self, length: int, threshold: "DynamicThreshold | None") -> None:
-        self.rows: deque[np.ndarray] = deque(maxlen=length)
-        self.threshold = threshold
+    def __init__(self, rows: deque[np.ndarray], threshold: "DynamicThreshold | None") -> None:
+        self.rows, self.threshold = rows, threshold
 
 
 class _Units:
@@ -65,12 +64,17 @@ class _Units:
         except CalibrationError:  # too few calibration scores to know their tail: the fixed threshold stays
             _LOGGER.info("%s: streams are decided by the fixed threshold", served.packed.name)
 
-    def unit(self, name: str) -> _Unit:
-        """The unit of that name, new if it was not there."""
+    def rows(self, name: str) -> deque[np.ndarray]:
+        """A copy of the rows that are kept of a unit; empty if it was not there."""
+        return self._kept[name].rows.copy() if name in self._kept else deque(maxlen=self.length)
+
+    def keep(self, name: str, rows: deque[np.ndarray]) -> _Unit:
+        """The unit of that name, new if it was not there, with these rows; it was the last to be heard."""
         if name not in self._kept:
             while len(self._kept) >= self.served.settings.max_units:
                 self._kept.popitem(last=False)
-            self._kept[name] = _Unit(self.length, self._started())
+            self._kept[name] = _Unit(rows, self._started())
+        self._kept[name].rows = rows
         self._kept.move_to_end(name)
         return self._kept[name]
 
@@ -79,14 +83,9 @@ class _Units:
 
         return DynamicThreshold.from_dict(self._begun) if self._begun else None
 
-    def decided(self, name: str, score: float) -> tuple[float, bool]:
+    def decided(self, unit: _Unit, score: float) -> tuple[float, bool]:
         """Threshold and decision on the next score of a unit."""
-        threshold = self.unit(name).threshold
-        return threshold.update(score) if threshold else (self.fixed.value, score > self.fixed.value)
-
-    def last(self, name: str) -> np.ndarray | None:
-        """The last reading of a unit, if there was one."""
-        return self._kept[name].rows[-1] if name in self._kept and self._kept[name].rows else None
+        return unit.threshold.update(score) if unit.threshold else (self.fixed.value, score > self.fixed.value)
 
     def reading(self, row: StreamedRow, last: np.ndarray | None) -> np.ndarray:
         """The row's inputs in order; what is missing is the unit's last value.
@@ -115,11 +114,11 @@ async def stream(socket: WebSocket, server: ModelServer, model: str | None) -> N
         if not isinstance(served, ServedWindows):
             msg = f"model: {served.packed.name} reads recordings, which are no streams of rows; post them to /predict"
             raise Refused(422, msg, "model")
-    except Refused as error:
-        await socket.send_text(json.dumps({"error": error.message, "field": error.field}))
+        units = await asyncio.to_thread(_Units, served)
+    except (Refused, VaePipelineError) as error:
+        await socket.send_text(json.dumps(_error(error)))
         await socket.close(1008)
         return
-    units = await asyncio.to_thread(_Units, served)
     while True:
         try:
             text = await socket.receive_text()
@@ -127,11 +126,13 @@ async def stream(socket: WebSocket, server: ModelServer, model: str | None) -> N
             return
         try:
             answer = await _answered(server, units, text)
-        except Refused as error:
-            answer = [{"error": error.message, "field": error.field}]
-        except VaePipelineError as error:
-            answer = [{"error": str(error), "field": None}]
+        except (Refused, VaePipelineError) as error:
+            answer = [_error(error)]
         await socket.send_text("\n".join(json.dumps(each) for each in answer))
+
+
+def _error(error: Refused | VaePipelineError) -> dict[str, Any]:
+    return {"error": str(error), "field": getattr(error, "field", None)}
 
 
 async def _answered(server: ModelServer, units: _Units, text: str) -> list[dict[str, Any]]:
@@ -146,35 +147,38 @@ async def _answered(server: ModelServer, units: _Units, text: str) -> list[dict[
     if len(rows) > MOST_ROWS:
         msg = f"message: {len(rows):,} rows are more than the {MOST_ROWS:,} allowed; send fewer at once"
         raise Refused(413, msg, "message")
-    readings: list[np.ndarray] = []
-    latest: dict[str, np.ndarray | None] = {}
-    for row in rows:  # all of them before any is kept
-        found = units.reading(row, latest.get(row.unit, units.last(row.unit)))
-        readings.append(found)
-        latest[row.unit] = found
+    if not rows:
+        msg = "message: has no rows; send one at least"
+        raise Refused(422, msg, "message")
+    seen: dict[str, deque[np.ndarray]] = {}
     windows, whole, missing = [], [], []
     for place, row in enumerate(rows):
-        unit = units.unit(row.unit)
-        unit.rows.append(readings[place])
-        missing.append(units.length - len(unit.rows))
+        kept = seen[row.unit] if row.unit in seen else units.rows(row.unit)
+        kept.append(units.reading(row, kept[-1] if kept else None))
+        seen[row.unit] = kept
+        missing.append(units.length - len(kept))
         if not missing[-1]:
-            windows.append(np.stack(unit.rows, axis=1))
+            windows.append(np.stack(kept, axis=1))
             whole.append(place)
     answers: list[dict[str, Any]] = [
         {"unit": row.unit, "time": row.time, "score": None, "missing": left}
         for row, left in zip(rows, missing, strict=True)
     ]
-    if not windows:
+    samples, judged = None, None
+    if windows:
+        raw = np.stack(windows)
+        scaled = units.served.detector.scaled_windows(raw).take(slice(None))
+        names = [{"name": f"{rows[place].unit}, {rows[place].time}"} for place in whole]
+        samples = Samples([Chunk(scaled, len(scaled))], names, raw.mean(axis=2))
+        judged = await server.judged(units.served, samples)
+    # kept only now: a message whose rows were not all read and scored can be sent again
+    spoken = [units.keep(row.unit, seen[row.unit]) for row in rows]
+    if samples is None or judged is None:
         return answers
-    raw = np.stack(windows)
-    scaled = units.served.detector.scaled_windows(raw).take(slice(None))
-    names = [{"name": f"{rows[place].unit}, {rows[place].time}"} for place in whole]
-    samples = Samples([Chunk(scaled, len(scaled))], names, raw.mean(axis=2))
-    judged = await server.judged(units.served, samples)
     fixed = units.served.detector.description.threshold.value
     server.keep(units.served, samples, judged, fixed)
     for place, score in zip(whole, judged.score.tolist(), strict=True):
-        threshold, alarm = units.decided(rows[place].unit, score)
+        threshold, alarm = units.decided(spoken[place], score)
         answers[place] = {
             "unit": rows[place].unit,
             "time": rows[place].time,
