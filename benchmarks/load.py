@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import aiohttp
 import numpy as np
 
-__all__ = ["Load", "Outcome", "offered"]
+__all__ = ["Load", "Outcome", "capacity", "offered", "statuses_told"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,28 @@ class Outcome:
 def offered(load: Load, patience: float = 30.0) -> Outcome:
     """Offer a load and wait for all answers; a request is given up after ``patience`` seconds."""
     return asyncio.run(_offered(load, patience))
+
+
+def capacity(load: Load, clients: int = 32) -> float:
+    """Answers a second when some clients ask again as soon as they are answered."""
+
+    async def ask() -> float:
+        headers = {"Content-Type": load.content_type}
+        answered = 0
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60.0)) as session:
+            begun = time.perf_counter()
+
+            async def again() -> None:
+                nonlocal answered
+                while time.perf_counter() - begun < load.seconds:
+                    async with session.post(load.address, data=load.body, headers=headers) as response:
+                        await response.read()
+                        answered += response.status == 200
+
+            await asyncio.gather(*(again() for _ in range(clients)))
+            return answered / (time.perf_counter() - begun)
+
+    return asyncio.run(ask())
 
 
 async def _offered(load: Load, patience: float) -> Outcome:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["text_to_arrow", "to_arrow", "to_numpy"]
+__all__ = ["lists_to_arrow", "text_to_arrow", "times_to_arrow", "to_arrow", "to_numpy", "truths_to_arrow"]
 
 _TYPES = {
     pa.int8(): np.int8,
@@ -36,9 +36,35 @@ def to_arrow(values: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
-def text_to_arrow(values: Sequence[str]) -> pa.Array:
-    """A string array without nulls."""
-    encoded = [value.encode() for value in values]
+def text_to_arrow(values: Sequence[str | None]) -> pa.Array:
+    """A string array; None is null."""
+    encoded = [(value or "").encode() for value in values]
     offsets = np.zeros(len(encoded) + 1, dtype=np.int32)
     np.cumsum([len(value) for value in encoded], out=offsets[1:])
-    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
+    known = None if None not in values else _bits(np.array([value is not None for value in values]))
+    nulls = sum(value is None for value in values)
+    return pa.StringArray.from_buffers(
+        len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)), known, nulls
+    )
+
+
+def truths_to_arrow(values: np.ndarray) -> pa.Array:
+    """A boolean array, shape (n,)."""
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, _bits(values)])
+
+
+def times_to_arrow(microseconds: np.ndarray) -> pa.Array:
+    """Moments in UTC of whole microseconds since 1970, int64, shape (n,)."""
+    counted = np.ascontiguousarray(microseconds, dtype=np.int64)
+    return pa.Array.from_buffers(pa.timestamp("us", tz="UTC"), len(counted), [None, pa.py_buffer(counted)])
+
+
+def lists_to_arrow(values: np.ndarray, lengths: np.ndarray) -> pa.Array:
+    """Lists of the given lengths, int (n,), that follow each other in ``values``, float32 (sum of lengths,)."""
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.ListArray.from_arrays(to_arrow(offsets), to_arrow(np.asarray(values, dtype=np.float32)))
+
+
+def _bits(values: np.ndarray) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(np.asarray(values, dtype=bool), bitorder="little"))

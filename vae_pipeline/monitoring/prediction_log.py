@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vae_pipeline.errors import VaePipelineError
+from vae_pipeline.features.arrow import lists_to_arrow, text_to_arrow, times_to_arrow, to_arrow, truths_to_arrow
 from vae_pipeline.storage import Storage
 
-__all__ = ["SCHEMA", "Answered", "PredictionLog"]
+__all__ = ["SCHEMA", "Answered", "PredictionLog", "table_of"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -73,23 +74,36 @@ class Answered(NamedTuple):
     inputs: np.ndarray
     latent: np.ndarray
 
-    def table(self) -> pa.Table:
-        """Its rows, in `SCHEMA`."""
-        n = len(self.score)
-        columns: dict[str, Any] = {
-            "id": [f"{self.request}-{place}" for place in range(n)],
-            "time": pa.array([self.time] * n, SCHEMA.field("time").type),
-            "request": [self.request] * n,
-            "version": [self.version] * n,
-            "name": list(self.names),
-            "score": self.score,
-            "alarm": self.alarm,
-            "threshold": np.full(n, self.threshold),
-            "latency": np.full(n, self.seconds, np.float32),
-            "inputs": _lists(self.inputs),
-            "latent": _lists(self.latent),
-        }
-        return pa.table(columns, schema=SCHEMA)
+
+def table_of(answers: Sequence[Answered]) -> pa.Table:
+    """The rows of some answers, in `SCHEMA`.
+
+    Raises:
+        ValueError: a name cannot be written as text.
+    """
+    counts = [len(answered.score) for answered in answers]
+
+    def repeated(values: Sequence[Any], dtype: type) -> np.ndarray:
+        return np.repeat(np.array(values, dtype=dtype), counts)
+
+    def lists(parts: Sequence[np.ndarray]) -> pa.Array:
+        lengths = [np.full(len(part), part.shape[1] if part.ndim == 2 else 0) for part in parts]
+        return lists_to_arrow(np.concatenate([part.reshape(-1) for part in parts]), np.concatenate(lengths))
+
+    columns = [
+        text_to_arrow([f"{each.request}-{place}" for each in answers for place in range(len(each.score))]),
+        times_to_arrow(repeated([round(each.time.timestamp() * 1e6) for each in answers], np.int64)),
+        text_to_arrow([each.request for each in answers for _ in range(len(each.score))]),
+        to_arrow(repeated([each.version for each in answers], np.int32)),
+        text_to_arrow([name for each in answers for name in each.names]),
+        to_arrow(np.concatenate([np.asarray(each.score, np.float64) for each in answers])),
+        truths_to_arrow(np.concatenate([each.alarm for each in answers])),
+        to_arrow(repeated([each.threshold for each in answers], np.float64)),
+        to_arrow(repeated([each.seconds for each in answers], np.float32)),
+        lists([each.inputs for each in answers]),
+        lists([each.latent for each in answers]),
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 class PredictionLog:
@@ -140,25 +154,22 @@ class PredictionLog:
         """Write what waits; what cannot be written waits on."""
         with self._lock:
             taken, self._waiting, self._rows = self._waiting, [], 0
-        by_hour: dict[tuple[str, str], list[tuple[Answered, pa.Table]]] = defaultdict(list)
+        by_hour: dict[tuple[str, str], list[Answered]] = defaultdict(list)
         for answered in taken:
-            try:
-                hour = f"{answered.time.astimezone(dt.UTC):%Y-%m-%d/%H}"
-                by_hour[answered.dataset, hour].append((answered, answered.table()))
-            except Exception:  # it would never become rows, and keep the others from theirs
-                self._tell(self.on_failure)
-                self._tell(self.on_dropped, len(answered.score))
-                _LOGGER.exception("the predictions of request %s are no rows", answered.request)
+            by_hour[answered.dataset, f"{answered.time.astimezone(dt.UTC):%Y-%m-%d/%H}"].append(answered)
         left: list[Answered] = []
         for (dataset, hour), group in by_hour.items():
             key = f"predictions/{self.line}/{dataset}/{hour}/{uuid.uuid4().hex}.parquet"
             try:
+                table = self._table(group)
+                if table is None:
+                    continue
                 buffer = io.BytesIO()
-                pq.write_table(pa.concat_tables([table for _, table in group]), buffer, compression="zstd")
+                pq.write_table(table, buffer, compression="zstd")
                 self.storage.write_bytes(key, buffer.getvalue())
             except Exception as error:  # whatever it is, the rows wait
                 self._tell(self.on_failure)
-                left += [answered for answered, _ in group]
+                left += group
                 if not self._told:
                     known = isinstance(error, VaePipelineError)
                     text = f"{self.most:,}"
@@ -171,7 +182,24 @@ class PredictionLog:
                 self._waiting = left + self._waiting
                 self._rows += sum(len(each.score) for each in left)
 
+    def _table(self, group: list[Answered]) -> pa.Table | None:
+        """The rows of a group, taken out of it those that can never become rows; None where nothing is left."""
+        try:
+            return table_of(group)
+        except Exception:
+            for answered in list(group):
+                try:
+                    table_of([answered])
+                except Exception:  # it would keep the others from becoming rows
+                    group.remove(answered)
+                    self._tell(self.on_failure)
+                    self._tell(self.on_dropped, len(answered.score))
+                    _LOGGER.exception("the predictions of request %s are no rows", answered.request)
+            return table_of(group) if group else None
+
     def _run(self) -> None:
+        # what the first file loads is loaded now, and not in the midst of requests
+        pq.write_table(SCHEMA.empty_table(), io.BytesIO(), compression="zstd")
         while not self._over.wait(self.every):
             self._flush_always()
         self._flush_always()
@@ -193,10 +221,3 @@ class PredictionLog:
             listener(*told)
         except Exception:  # who answers, and the thread, go on
             _LOGGER.exception("a listener of the prediction log failed")
-
-
-def _lists(values: np.ndarray) -> pa.Array:
-    """Rows of an array as lists."""
-    flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
-    offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32) * (values.shape[1] if len(values) else 0))
-    return pa.ListArray.from_arrays(offsets, flat)

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -33,6 +34,9 @@ __all__ = ["ModelServer"]
 
 T = TypeVar("T")
 
+SWITCH = 0.0005
+"""Seconds a thread may keep the interpreter while others wait."""
+
 SMALL = 32 * 1024
 """Bytes of a body that is read at once; a larger one is read in a thread, so that others do not wait."""
 
@@ -52,6 +56,8 @@ class ModelServer:
         Raises:
             DetectorError: a folder holds none, one of another line, or one of a dataset that has one already.
         """
+        # threads that read and write in Python let the event loop in sooner than after five milliseconds
+        sys.setswitchinterval(SWITCH)
         found = [Served.open(folder, settings) for folder in folders]
         _require_own(line, found)
         self.line, self.settings = line, settings
