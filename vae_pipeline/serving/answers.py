@@ -31,7 +31,7 @@ class PredictAnswer(_Answer):
     threshold: float
     method: str = Field(description="how the threshold came about")
     results: list[Result]
-    notes: list[str] = Field(description="what was left out")
+    notes: list[str] = Field(description="what was left out, and doubts about a threshold that was asked for")
 
 
 class ExplainAnswer(_Answer):

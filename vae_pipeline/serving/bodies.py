@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from vae_pipeline.serving.body import CSV, Body
 from vae_pipeline.serving.refused import Refused
 
 __all__ = ["array", "columns"]
+
+LONGEST = 200
+"""Characters of a text in a table, such as the name of a unit."""
 
 
 def array(content: bytes, *, field: str, most: int) -> np.ndarray:
@@ -45,8 +48,8 @@ def array(content: bytes, *, field: str, most: int) -> np.ndarray:
         raise Refused(422, msg, field) from error
 
 
-def columns(body: Body, *, rows: int) -> Mapping[str, np.ndarray]:
-    """The columns of a CSV or Parquet table with at most ``rows`` rows.
+def columns(body: Body, *, rows: int, wanted: Collection[str] | None = None) -> Mapping[str, np.ndarray]:
+    """The columns of a CSV or Parquet table with at most ``rows`` rows; of Parquet only those that are ``wanted``.
 
     Raises:
         Refused: it cannot be read as one, or has more rows.
@@ -54,7 +57,7 @@ def columns(body: Body, *, rows: int) -> Mapping[str, np.ndarray]:
     import pyarrow as pa
 
     try:
-        table = _csv(body.content, rows) if body.content_type == CSV else _parquet(body.content, rows)
+        table = _csv(body.content, rows) if body.content_type == CSV else _parquet(body.content, rows, wanted)
         names = table.column_names  # decoded here
     except (pa.ArrowException, OSError, ValueError) as error:
         text = " ".join(str(error).split())
@@ -71,6 +74,13 @@ def _plain(column: Any, name: str) -> np.ndarray:
     import pyarrow as pa
 
     kind = column.type
+    if pa.types.is_dictionary(kind):  # a long text that many rows share stays one
+        coded = column.unify_dictionaries().combine_chunks()
+        texts = np.array([*_texts(coded.dictionary, name), ""], dtype=object)
+        return texts[[len(texts) - 1 if place is None else place for place in coded.indices.to_pylist()]]
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        msg = f"column {name!r}: {kind} cannot be read; send numbers, texts or times"
+        raise Refused(422, msg, f"column {name!r}")
     if pa.types.is_null(kind):  # of CSV: nothing stands in it
         return np.full(len(column), np.nan)
     try:
@@ -78,17 +88,26 @@ def _plain(column: Any, name: str) -> np.ndarray:
             return to_numpy(_one(column, pa.int64()))
         if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
             return to_numpy(_one(column.cast(pa.int8()) if pa.types.is_boolean(kind) else column, pa.float64()))
-        texts = _one(column, pa.string()).to_pylist()
+        return _texts(column, name)
     except (pa.ArrowException, ValueError) as error:
         msg = f"column {name!r}: {kind} cannot be read ({error}); send numbers, texts or times"
         raise Refused(422, msg, f"column {name!r}") from error
-    return np.array(["" if text is None else text for text in texts], dtype=object)
+
+
+def _texts(column: Any, name: str) -> np.ndarray:
+    import pyarrow as pa
+
+    texts = ["" if text is None else text for text in _one(column, pa.string()).to_pylist()]
+    if any(len(text) > LONGEST for text in texts):  # it would come back in every answer
+        msg = f"column {name!r}: holds a text of more than {LONGEST} characters; shorten it"
+        raise Refused(422, msg, f"column {name!r}")
+    return np.array(texts, dtype=object)
 
 
 def _one(column: Any, kind: Any) -> Any:
     """A chunked column as one array of a type; what numbers lose as doubles is lost in scaling as well."""
-    found = column.cast(kind, safe=False).combine_chunks()
-    return found.chunk(0) if hasattr(found, "chunk") else found
+    found = column.cast(kind, safe=False)
+    return found.combine_chunks() if hasattr(found, "combine_chunks") else found
 
 
 def _csv(content: bytes, rows: int) -> Any:
@@ -100,13 +119,20 @@ def _csv(content: bytes, rows: int) -> Any:
     return _bounded(csv.read_csv(io.BytesIO(content), csv.ReadOptions(use_threads=False)), rows)
 
 
-def _parquet(content: bytes, rows: int) -> Any:
+def _parquet(content: bytes, rows: int, wanted: Collection[str] | None) -> Any:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(io.BytesIO(content))
     if file.metadata.num_rows > rows:
         raise _too_long(file.metadata.num_rows, rows)
-    return _bounded(file.read(use_threads=False), rows)
+    # few bytes can say a column, or a text, many times over: only what is asked for is read, texts as they are coded
+    schema = file.schema_arrow
+    texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+    named = [name for name in schema.names if wanted is None or name in wanted]
+    named = named or schema.names[:1]  # how many rows there are is known from any
+    coded = pq.ParquetFile(io.BytesIO(content), read_dictionary=texts)
+    return _bounded(coded.read(columns=named, use_threads=False), rows)
 
 
 def _bounded(table: Any, rows: int) -> Any:

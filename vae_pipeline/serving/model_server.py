@@ -128,7 +128,7 @@ class ModelServer:
         samples = read() if small else await self._in_thread(self._reading, read)
         judged = await self.judged(served, samples)
         alarm = threshold.decide(judged.score)
-        request = uuid.uuid4().hex
+        own, request = served.detector.description.threshold, uuid.uuid4().hex
         self._keep(served, request, samples, judged, alarm, threshold.value, time.perf_counter() - start)
         results = [
             {"score": score, "alarm": alarms, **name}
@@ -140,7 +140,7 @@ class ModelServer:
             "threshold": threshold.value,
             "method": threshold.method,
             "results": results,
-            "notes": list(samples.notes),
+            "notes": [*samples.notes, *(() if threshold == own else threshold.warnings)],
         }
         metrics.LATENCY.labels(*_labels(served), "predict").observe(time.perf_counter() - start)
         return answer, samples, judged

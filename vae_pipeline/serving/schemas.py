@@ -50,7 +50,7 @@ class StreamedRow(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     unit: str = Field(default="unit", max_length=200)
-    time: FiniteFloat | str | None = None
+    time: int | FiniteFloat | str | None = None
     row: dict[str, FiniteFloat | None]
 
 

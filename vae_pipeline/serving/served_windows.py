@@ -81,7 +81,9 @@ class ServedWindows(Served[np.ndarray]):
                 return windows_of(content.windows, self.detector)
             found = _plain_columns(content.columns or {}, self.settings.max_rows)
         else:
-            found = columns(body, rows=self.settings.max_rows)
+            description = self.detector.description
+            beside = {description.unit_column or "unit", "unit", description.time_column or "time", "time"}
+            found = columns(body, rows=self.settings.max_rows, wanted={*description.inputs, *beside})
         found = {**found, **_written_numbers(found, self.detector.description.inputs)}
         require_known(found, self.detector.description.inputs, gaps=asked.gaps)
         return found
