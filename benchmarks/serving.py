@@ -8,8 +8,11 @@ docs/serving.md.
 import argparse
 import io
 import json
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +21,13 @@ import psutil
 
 from benchmarks.load import Load, Outcome, capacity, offered, statuses_told
 from benchmarks.report import machine, markdown_table, write_section
+from vae_pipeline.detector.detector import Detector
+from vae_pipeline.detector.images import ImageDetector
 from vae_pipeline.detector.packed import PackedModel
+from vae_pipeline.detector.pair_session import PAIR_BATCH
+from vae_pipeline.detector.pairs import PairDetector
+from vae_pipeline.detector.session import BATCH as BATCH_WINDOWS
+from vae_pipeline.detector.session import IMAGE_BATCH
 from vae_pipeline.environment import prepare_environment
 from vae_pipeline.packing.pack import PackedBento, model_folder, pack
 from vae_pipeline.packing.supervisor import Supervisor
@@ -73,9 +82,9 @@ def scenarios(packed: PackedBento, model: PackedModel) -> list[Scenario]:
 
 
 @contextmanager
-def served(packed: PackedBento, workers: int) -> Iterator[Supervisor]:
+def served(packed: PackedBento, workers: int, variables: Mapping[str, str] | None = None) -> Iterator[Supervisor]:
     """The Bento's service, while the block lasts."""
-    supervisor = Supervisor(load_settings(), "127.0.0.1", 0, workers)
+    supervisor = Supervisor(load_settings(), "127.0.0.1", 0, workers, variables=variables)
     try:
         supervisor.serve(packed.tag, packed.path)
         yield supervisor
@@ -140,6 +149,88 @@ def overload(packed: PackedBento, workers: int, seconds: float) -> list[list[str
     return rows
 
 
+def grid(packed: PackedBento, seconds: float) -> list[list[str]]:
+    """The first scenario of the first model with one or two processes, and one or two batches at once in each."""
+    scenario = scenarios(packed, packed.models[0])[0]
+    rows = []
+    for workers in (1, 2):
+        for threads in (1, 2):
+            with served(packed, workers, {"VAE_PIPELINE_SERVICE_THREADS": str(threads)}) as supervisor:
+                load = _load(scenario, supervisor.port, scenario.rate, seconds)
+                offered(_load(scenario, supervisor.port, scenario.rate, 2.0))
+                found, most = offered(load), capacity(_load(scenario, supervisor.port, scenario.rate, 5.0))
+                rows.append(
+                    [
+                        f"{scenario.model}, {scenario.asked}",
+                        f"{workers}",
+                        f"{threads}",
+                        f"{scenario.rate:,.0f}",
+                        f"{found.percentile(0.95):.1f} ms",
+                        f"{found.percentile(0.99):.1f} ms",
+                        f"{most:,.0f}",
+                        f"{memory(supervisor):,.0f} MB",
+                    ]
+                )
+                print(rows[-1], flush=True)
+    return rows
+
+
+def beside_bare(packed: PackedBento, workers: int, rounds: int) -> list[list[str]]:
+    """Samples a second of the service, asked by 32 clients at once, beside ONNX Runtime alone in as many processes.
+
+    The service also reads HTTP and the body, decodes, scores, decides and logs. Both are measured in turn.
+    """
+    rows = []
+    with served(packed, workers) as supervisor, get_context("spawn").Pool(workers) as pool:
+        for model in packed.models:
+            for scenario in scenarios(packed, model):
+                load = _load(scenario, supervisor.port, scenario.rate, 5.0)
+                folder = model_folder(packed, model)
+                found = np.array(
+                    [
+                        (
+                            capacity(load) * scenario.samples,
+                            sum(pool.starmap(bare, [(folder, 5.0)] * workers, chunksize=1)),
+                        )
+                        for _ in range(rounds)
+                    ]
+                )
+                ours, alone = np.median(found, axis=0).tolist()
+                ratio = float(np.median(found[:, 0] / found[:, 1]))
+                rows.append([scenario.model, scenario.asked, f"{ours:,.0f}", f"{alone:,.0f}", f"{ratio:.2f}"])
+                print(rows[-1], flush=True)
+    return rows
+
+
+def bare(folder: Path, seconds: float) -> float:
+    """Samples a second that the model's session alone takes, one thread, in the batches that detectors use."""
+    os.environ["VAE_PIPELINE_THREADS"] = "1"
+    detector = Detector.load(folder / "detector")
+    random = np.random.default_rng(0)
+    description = detector.description
+    if isinstance(detector, ImageDetector):
+        images = random.integers(
+            0, 255, (IMAGE_BATCH, detector.description.size, detector.description.size, 3), np.uint8
+        )
+        run, size = (lambda: detector.session.observe_images(images)), IMAGE_BATCH
+    elif isinstance(detector, PairDetector):
+        windows = random.normal(size=(PAIR_BATCH, *detector.session.window_shape)).astype(np.float32)
+        side = detector.session.size
+        images = random.integers(0, 255, (PAIR_BATCH, side, side, 3), np.uint8)
+        split = detector.description.split
+        run, size = (lambda: detector.session.observe_pairs(windows, images, split)), PAIR_BATCH
+    else:
+        shape = (BATCH_WINDOWS, len(description.sensors), description.window)  # type: ignore[attr-defined]
+        windows = random.normal(size=shape).astype(np.float32)
+        run, size = (lambda: detector.session.observe(windows)), BATCH_WINDOWS
+    run()
+    done, begun = 0, time.perf_counter()
+    while time.perf_counter() - begun < seconds:
+        run()
+        done += size
+    return done / (time.perf_counter() - begun)
+
+
 def _load(scenario: Scenario, port: int, rate: float, seconds: float) -> Load:
     address = f"http://127.0.0.1:{port}/predict?model={scenario.model}"
     return Load(address, scenario.body, scenario.content_type, rate, seconds)
@@ -152,11 +243,33 @@ def main() -> None:
     parser.add_argument("lines", nargs="+", choices=["timeseries", "vision", "multimodal"])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--grid", action="store_true", help="by processes and threads, instead of under a steady load")
+    parser.add_argument("--bare", action="store_true", help="beside ONNX Runtime alone, instead of under a steady load")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/serving.md")
     options = parser.parse_args()
     settings = load_settings()
     lines: list[Line] = options.lines
     packed = [pack(settings, Shelf(Tracker(settings)), line) for line in lines]
+    if options.grid:
+        told = f"`python -m benchmarks.serving {' '.join(lines)} --grid` on {machine()}, service and load on them.\n\n"
+        header = ["model", "workers", "threads", "offered/s", "p95", "p99", "at most/s", "memory"]
+        table = told + markdown_table(header, [row for bento in packed for row in grid(bento, 20.0)])
+        print(table)
+        if options.write:
+            write_section(PAGE, "settings", table)
+        return
+    if options.bare:
+        compared = [row for bento in packed for row in beside_bare(bento, options.workers, rounds=5)]
+        told = (
+            f"`python -m benchmarks.serving {' '.join(lines)} --bare --workers {options.workers}` on {machine()}.\n\n"
+        )
+        table = told + markdown_table(
+            ["model", "a request", "service, samples/s", "ONNX Runtime alone", "ratio"], compared
+        )
+        print(table)
+        if options.write:
+            write_section(PAGE, "bare", table)
+        return
     header = ["model", "a request", "offered/s", "samples/s", "median", "p95", "p99", "answers", "memory"]
     told = f"`python -m benchmarks.serving {' '.join(lines)} --workers {options.workers}` on {machine()}, "
     told += f"{options.seconds:.0f} s each, service and load on the same cores.\n\n"

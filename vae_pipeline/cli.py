@@ -125,7 +125,7 @@ def _add_using(commands: Any) -> None:
     serve.add_argument("line", choices=_LINES)
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=3100)
-    serve.add_argument("--workers", type=int, default=1, help="processes (1)")
+    serve.add_argument("--workers", type=int, default=2, help="processes (2)")
     serve.add_argument("--follow", type=float, default=5.0, metavar="SECONDS", help="between looks at the registry (5)")
     serve.add_argument("--stay", action="store_true", help="keep the champions of now")
     serve.set_defaults(command=_serve)

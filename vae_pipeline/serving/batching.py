@@ -46,6 +46,7 @@ class Batcher(Generic[P]):
         *,
         most: int,
         limit: int,
+        lanes: int = 1,
         observed: Callable[[int], object] | None = None,
     ) -> None:
         """Begin.
@@ -55,12 +56,13 @@ class Batcher(Generic[P]):
             executor: of the model.
             most: samples of a batch; a chunk that is larger goes alone.
             limit: samples that may wait.
+            lanes: batches at once.
             observed: called with the size of each batch.
         """
         self._score, self._executor, self._most, self._limit = score, executor, most, limit
-        self._observed = observed
+        self._lanes, self._observed = lanes, observed
         self._jobs: deque[_Job[P]] = deque()
-        self._running: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
         self.waiting = 0
         self.largest = 0
 
@@ -77,8 +79,8 @@ class Batcher(Generic[P]):
         jobs = [_Job(chunk, loop.create_future()) for chunk in chunks]
         self._jobs.extend(jobs)
         self.waiting += count
-        if self._running is None:
-            self._running = loop.create_task(self._run())
+        for _ in range(min(len(jobs), self._lanes - len(self._running))):
+            self._running.add(loop.create_task(self._run()))
         try:
             return Judged.joined(await asyncio.gather(*(job.answered for job in jobs)))
         finally:
@@ -116,5 +118,5 @@ class Batcher(Generic[P]):
                     for job, judged in answers:
                         if not job.answered.done():
                             job.answered.set_result(judged)
-        finally:
-            self._running = None
+        finally:  # at once: who comes next must not count on a lane that has found nothing to do
+            self._running.discard(asyncio.current_task())  # type: ignore[arg-type]

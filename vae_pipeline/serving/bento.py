@@ -16,9 +16,11 @@ from vae_pipeline.serving.settings import load_service_settings
 if TYPE_CHECKING:
     from vae_pipeline.serving.model_server import ModelServer
 
-__all__ = ["TokenRequired", "opened", "service_options"]
+__all__ = ["HEALTH", "UNLIMITED", "TokenRequired", "opened", "service_options"]
 
-_HEALTH = ("/healthz", "/livez", "/readyz")
+HEALTH = ("/healthz", "/livez", "/readyz")
+UNLIMITED = (*HEALTH, "/metrics")
+"""Paths that are answered however busy the service is."""
 
 
 def service_options() -> dict[str, Any]:
@@ -53,7 +55,7 @@ def opened(line: Line, app: FastAPI, beside: Path) -> "ModelServer":
     from vae_pipeline.serving.packed import packed_folders
 
     settings = load_service_settings()
-    os.environ.setdefault("VAE_PIPELINE_THREADS", str(settings.threads))
+    os.environ.setdefault("VAE_PIPELINE_THREADS", "1")  # of ONNX Runtime: batches at once use the other cores
     server = ModelServer(line, packed_folders(settings.models, beside), settings)
     app.state.server = server
     return server
@@ -69,7 +71,7 @@ class TokenRequired:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        if self.expected and scope["type"] in ("http", "websocket") and scope["path"] not in _HEALTH:
+        if self.expected and scope["type"] in ("http", "websocket") and scope["path"] not in HEALTH:
             given = dict(scope["headers"]).get(b"authorization", b"")
             if not hmac.compare_digest(given, self.expected):
                 if scope["type"] == "websocket":

@@ -62,13 +62,14 @@ class ModelServer:
         _require_own(line, found)
         self.line, self.settings = line, settings
         self.models = {served.packed.dataset: served for served in found}
-        self._model = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._model = ThreadPoolExecutor(settings.threads, thread_name_prefix="model")
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="reading")
         self._batchers = {
             name: Batcher(
                 served.judged,
                 self._model,
-                most=settings.max_batch,
+                most=min(settings.max_batch, served.LARGEST),
+                lanes=settings.threads,
                 limit=settings.waiting,
                 observed=metrics.BATCHES.labels(*_labels(served)).observe,
             )
@@ -108,7 +109,9 @@ class ModelServer:
                 return next(iter(self.models.values()))
             msg = f"model: this service carries {names}; say which with ?model="
             raise Refused(422, msg, "model")
-        served = self.models.get(name.removeprefix(f"{self.line}-"))
+        asked = name.removeprefix(f"{self.line}-")
+        # of pairs the name has a plus, which stands for a blank in the query of an address
+        served = self.models.get(asked) or self.models.get(asked.replace(" ", "+"))
         if served is None:
             msg = f"model: there is no {name[:100]!r} here; this service carries {names}"
             raise Refused(404, msg, "model")

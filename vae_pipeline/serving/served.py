@@ -64,6 +64,8 @@ class Served(ABC, Generic[P]):
     """
 
     READS: tuple[str, ...] = ()
+    LARGEST: int = 4
+    """Samples of a batch: more of these take as many times longer, and whoever came first waits for all."""
 
     def __init__(self, packed: PackedModel, detector: Any, settings: ServiceSettings, folder: Path) -> None:
         self.packed, self.detector, self.settings, self.folder = packed, detector, settings, folder

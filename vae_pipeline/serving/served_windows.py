@@ -27,6 +27,7 @@ class ServedWindows(Served[np.ndarray]):
     """A model of tables; a chunk is scaled windows, float32 (n, channels, time)."""
 
     READS = (JSON, CSV, PARQUET, NPY)
+    LARGEST = BATCH
     detector: WindowDetector
 
     def samples(self, body: Body, asked: Asked) -> Samples[np.ndarray]:

@@ -17,12 +17,20 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vae_pipeline.serving.bento import UNLIMITED
+from vae_pipeline.serving.metrics import REFUSALS
 from vae_pipeline.serving.settings import load_service_settings
 
-__all__ = ["Closing", "DrainingServer", "main"]
+__all__ = ["Closing", "DrainingServer", "Shedding", "main"]
 
 GRACE = 15.0
 """Seconds that connections have to send their last request after the process was told to end."""
+_BUSY = b'{"error": "as many requests as allowed are being answered; try again in a moment", "field": null}'
+_BUSY_HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"content-length", str(len(_BUSY)).encode()),
+    (b"retry-after", b"1"),
+]
 STREAM_MESSAGE = 4 * 2**20
 """Bytes of a message of a stream."""
 
@@ -44,6 +52,34 @@ class Closing:
             await send(message)
 
         await self.app(scope, receive, last if scope["type"] == "http" else send)
+
+
+class Shedding:
+    """Turns requests away at the door while as many as allowed are answered: what is refused must cost next to nothing.
+
+    BentoML's own limit stands behind its metrics and tracing; a process that is asked for twice what it can do would
+    spend its time on refusals.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app, self.most = app, most
+        self.answering = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != "http" or scope["path"] in UNLIMITED:
+            await self.app(scope, receive, send)
+            return
+        if self.answering >= self.most:
+            REFUSALS.labels("429").inc()
+            await send({"type": "http.response.start", "status": 429, "headers": _BUSY_HEADERS})
+            await send({"type": "http.response.body", "body": _BUSY})
+            return
+        self.answering += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.answering -= 1
 
 
 class DrainingServer(uvicorn.Server):
@@ -86,7 +122,7 @@ def main() -> None:
 
     module = importlib.import_module("service")
     service = next(value for value in vars(module).values() if isinstance(value, bentoml.Service))
-    closing = Closing(service.to_asgi())
+    closing = Closing(Shedding(service.to_asgi(), settings.concurrency))
     config = uvicorn.Config(
         closing,
         log_config=None,
