@@ -21,8 +21,10 @@ from vae_pipeline.serving.bento import UNLIMITED
 from vae_pipeline.serving.metrics import REFUSALS
 from vae_pipeline.serving.settings import load_service_settings
 
-__all__ = ["Closing", "DrainingServer", "Shedding", "main"]
+__all__ = ["Door", "DrainingServer", "main"]
 
+BUSY = 6
+"""Requests being answered from which on a process is busy: a few are in its queue already."""
 GRACE = 15.0
 """Seconds that connections have to send their last request after the process was told to end."""
 _BUSY = b'{"error": "as many requests as allowed are being answered; try again in a moment", "field": null}'
@@ -35,49 +37,45 @@ STREAM_MESSAGE = 4 * 2**20
 """Bytes of a message of a stream."""
 
 
-class Closing:
-    """Tells clients to close their connection, from when `begun` is set."""
+class Door:
+    """What stands before the app: turns requests away when there are too many, and ends connections.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self.begun = False
+    A refusal must cost next to nothing: BentoML's own limit stands behind its metrics and tracing, and a process that
+    is asked for twice what it can do would spend its time on refusals.
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; while closing, its answer is the connection's last."""
+    Clients keep their connections, so by chance one process may have most of them. The answers of a busy process
+    therefore tell the client to close; its next connection is taken by whichever process is free.
 
-        async def last(message: Message) -> None:
-            if self.begun and message["type"] == "http.response.start":
-                kept = [(name, value) for name, value in message["headers"] if name.lower() != b"connection"]
-                message = {**message, "headers": [*kept, (b"connection", b"close")]}
-            await send(message)
-
-        await self.app(scope, receive, last if scope["type"] == "http" else send)
-
-
-class Shedding:
-    """Turns requests away at the door while as many as allowed are answered: what is refused must cost next to nothing.
-
-    BentoML's own limit stands behind its metrics and tracing; a process that is asked for twice what it can do would
-    spend its time on refusals.
+    Attributes:
+        answering: requests that are being answered.
+        closing: whether every answer is to be the last of its connection.
     """
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self.app, self.most = app, most
         self.answering = 0
+        self.closing = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        if scope["type"] != "http" or scope["path"] in UNLIMITED:
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if self.answering >= self.most:
+        if self.answering >= self.most and scope["path"] not in UNLIMITED:
             REFUSALS.labels("429").inc()
             await send({"type": "http.response.start", "status": 429, "headers": _BUSY_HEADERS})
             await send({"type": "http.response.body", "body": _BUSY})
             return
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start" and (self.closing or self.answering > BUSY):
+                kept = [(name, value) for name, value in message["headers"] if name.lower() != b"connection"]
+                message = {**message, "headers": [*kept, (b"connection", b"close")]}
+            await send(message)
+
         self.answering += 1
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, told)
         finally:
             self.answering -= 1
 
@@ -85,9 +83,9 @@ class Shedding:
 class DrainingServer(uvicorn.Server):
     """A server that says when it is ready, and lets its connections end before it does."""
 
-    def __init__(self, config: uvicorn.Config, closing: Closing, ready: int | None) -> None:
+    def __init__(self, config: uvicorn.Config, door: Door, ready: int | None) -> None:
         super().__init__(config)
-        self.closing, self.ready = closing, ready
+        self.door, self.ready = door, ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then write a byte to ``ready``."""
@@ -100,7 +98,7 @@ class DrainingServer(uvicorn.Server):
         """Stop accepting, wait for the connections there are, then end."""
         for server in self.servers:
             server.close()
-        self.closing.begun = True
+        self.door.closing = True
         until = time.monotonic() + GRACE
         while self.server_state.connections and time.monotonic() < until and not self.force_exit:
             await asyncio.sleep(0.02)
@@ -122,9 +120,9 @@ def main() -> None:
 
     module = importlib.import_module("service")
     service = next(value for value in vars(module).values() if isinstance(value, bentoml.Service))
-    closing = Closing(Shedding(service.to_asgi(), settings.concurrency))
+    door = Door(service.to_asgi(), settings.concurrency)
     config = uvicorn.Config(
-        closing,
+        door,
         log_config=None,
         server_header=False,
         timeout_keep_alive=65,
@@ -136,7 +134,7 @@ def main() -> None:
         listener = socket.socket(fileno=options.fd)
     else:
         listener = socket.create_server((options.host, options.port), backlog=2048)
-    DrainingServer(config, closing, options.ready).run(sockets=[listener])
+    DrainingServer(config, door, options.ready).run(sockets=[listener])
 
 
 if __name__ == "__main__":

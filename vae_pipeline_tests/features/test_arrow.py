@@ -1,3 +1,4 @@
+import datetime as dt
 import subprocess
 import sys
 
@@ -7,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_pipeline.features.arrow import text_to_arrow, to_arrow, to_numpy
+from vae_pipeline.features.arrow import (
+    lists_to_arrow,
+    text_to_arrow,
+    times_to_arrow,
+    to_arrow,
+    to_numpy,
+    truths_to_arrow,
+)
 from vae_pipeline_tests.builders.raw import write_raw
 
 
@@ -48,3 +56,35 @@ print(sorted({"pandas", "torch", "sklearn"} & set(sys.modules)))
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+TEXTS = st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=5), max_size=20)
+
+
+@given(TEXTS)
+def test_texts_and_missing_ones(texts):
+    made = text_to_arrow(texts)
+    made.validate(full=True)
+    assert made.to_pylist() == texts
+    assert made.null_count == texts.count(None)
+
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_truths(values):
+    assert truths_to_arrow(np.array(values, dtype=bool)).to_pylist() == values
+
+
+@given(st.lists(st.datetimes(dt.datetime(1980, 1, 1), dt.datetime(2100, 1, 1), timezones=st.just(dt.UTC)), max_size=9))
+def test_moments(times):
+    counted = [round((time - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) / dt.timedelta(microseconds=1)) for time in times]
+    made = times_to_arrow(np.array(counted, dtype=np.int64))
+    assert made.type == pa.timestamp("us", tz="UTC")
+    assert [value.value for value in made] == counted
+
+
+@given(st.lists(st.lists(st.floats(width=32, allow_nan=False), max_size=4), max_size=9))
+def test_lists_of_any_length(rows):
+    flat = np.array([value for row in rows for value in row], dtype=np.float32)
+    made = lists_to_arrow(flat, np.array([len(row) for row in rows], dtype=np.int64))
+    made.validate(full=True)
+    assert made.to_pylist() == rows
