@@ -86,7 +86,7 @@ def megabytes(names: Iterable[str]) -> float:
 
 def memory_of(statement: str) -> float:
     """Megabytes of a process after a statement."""
-    program = f"{statement}\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)"
+    program = f"{statement}\nimport psutil; print(psutil.Process().memory_info().rss / 1e6)"
     return float(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
 
 
