@@ -368,9 +368,15 @@ def _serve(options: argparse.Namespace) -> int:
         msg = f"--workers {options.workers} --follow {options.follow}: at least one worker, and more than 0 seconds"
         raise SettingError(msg)
     settings = load_settings()
-    follow = None if options.stay else options.follow
-    where = {"host": options.host, "port": options.port}
-    serve(settings, Shelf(Tracker(settings)), options.line, **where, workers=options.workers, follow=follow)
+    serve(
+        settings,
+        Shelf(Tracker(settings)),
+        options.line,
+        host=options.host,
+        port=options.port,
+        workers=options.workers,
+        follow=None if options.stay else options.follow,
+    )
     return 0
 
 

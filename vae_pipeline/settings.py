@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vae_pipeline.errors import SettingError
 
-__all__ = ["Settings", "has_gpu", "load_settings"]
+__all__ = ["Settings", "has_gpu", "load_settings", "refused_setting"]
 
 
 class Settings(BaseSettings):
@@ -62,11 +62,15 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(item) for item in first["loc"]).upper()
-        name = name if name.startswith("MLFLOW") else f"VAE_PIPELINE_{name}"
-        msg = f"{name}: {first['msg']} (got {first.get('input')!r})"
-        raise SettingError(msg) from error
+        raise refused_setting(error, "VAE_PIPELINE_") from error
+
+
+def refused_setting(error: ValidationError, prefix: str) -> SettingError:
+    """The first variable that cannot be used, and why; ``prefix`` is that of the variables' names."""
+    first = error.errors()[0]
+    name = "_".join(str(item) for item in first["loc"]).upper()
+    name = name if name.startswith("MLFLOW") else f"{prefix}{name}"
+    return SettingError(f"{name}: {first['msg']} (got {first.get('input')!r})")
 
 
 @cache

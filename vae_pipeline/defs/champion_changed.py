@@ -31,7 +31,7 @@ def champion_changed_sensor(line: Line) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, mlflow: MlflowResource
     ) -> dg.SensorResult | dg.SkipReason:
         try:
-            entries = [entry for entry in mlflow.shelf.entries() if "champion" in entry.aliases and entry.line == line]
+            entries = mlflow.shelf.champions(line)
         except VaePipelineError as error:
             return dg.SkipReason(f"the registry cannot be asked: {error}")
         now = {entry.name: entry.version for entry in entries}

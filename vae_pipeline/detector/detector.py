@@ -60,6 +60,11 @@ class Judged(NamedTuple):
             return Judged(np.zeros(0), np.zeros((0, 0), np.float32))
         return Judged(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
+    def split(self, sizes: "Sequence[int]") -> "list[Judged]":
+        """Parts of so many samples each, in order; `joined` puts them together again."""
+        ends = np.cumsum(sizes)[:-1]
+        return [Judged(*part) for part in zip(np.split(self.score, ends), np.split(self.latent, ends), strict=True)]
+
 
 class Detector(ABC):
     """A calibrated detector; each medium has its own class, which `load` gives.

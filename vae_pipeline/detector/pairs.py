@@ -13,7 +13,7 @@ from vae_pipeline.detector.detector import Detector, Judged, Progress, Scores, n
 from vae_pipeline.detector.explained import Named
 from vae_pipeline.detector.explained_pairs import explain_pair
 from vae_pipeline.detector.images import ImageDetector
-from vae_pipeline.detector.pair_session import PAIR_BATCH, ImageView, PairSession, WindowView
+from vae_pipeline.detector.pair_session import PAIR_BATCH, ImageView, PairObservation, PairSession, WindowView
 from vae_pipeline.detector.session import NetworkSession
 from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.errors import DetectorError
@@ -98,7 +98,9 @@ class PairDetector(Detector):
             windows: scaled, shape (n, channels, time), float32; None where they are missing.
             images: as `ImageDetector.ready` gives them; None where they are missing.
         """
-        found = self.session.observe_pairs(windows, images, self.description.split)
+        return self._sides(self.session.observe_pairs(windows, images, self.description.split))
+
+    def _sides(self, found: PairObservation) -> tuple[np.ndarray | None, np.ndarray | None]:
         return (
             None if found.windows is None else self.windows.score_observation(found.windows),
             None if found.images is None else self.images.judge(found.images)[1],
@@ -107,9 +109,7 @@ class PairDetector(Detector):
     def judged(self, windows: np.ndarray | None, images: np.ndarray | None) -> Judged:
         """Scores and latents of one batch, shapes as in `modality_scores`, all of one kind of pair."""
         found = self.session.observe_pairs(windows, images, self.description.split)
-        seen = None if found.windows is None else self.windows.score_observation(found.windows)
-        shown = None if found.images is None else self.images.judge(found.images)[1]
-        score = self.scorer.combine(seen, shown)
+        score = self.scorer.combine(*self._sides(found))
         latent = [
             np.full((len(score), detector.reference["latents"].shape[1]), np.nan, np.float32)
             if side is None

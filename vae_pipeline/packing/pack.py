@@ -48,11 +48,11 @@ def champions(shelf: Shelf, line: Line) -> list[ShelfEntry]:
     Raises:
         PackingError: there are none; the message says how to make one.
     """
-    found = [entry for entry in shelf.entries() if "champion" in entry.aliases and entry.line == line]
+    found = shelf.champions(line)
     if not found:
         msg = f"{line} has no champion to pack yet; make one with: vae-pipeline run {line} DATASET"
         raise PackingError(msg)
-    return sorted(found, key=lambda entry: entry.dataset)
+    return found
 
 
 def pack_model(shelf: Shelf, entry: ShelfEntry, folder: Path) -> PackedModel:
@@ -140,19 +140,13 @@ def _import_model(shelf: Shelf, entry: ShelfEntry, into: Path) -> None:
 
     store = into.parents[1]
     store.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as work,
-        bentoml.models.create(
-            f"{into.parent.name}:{into.name}",
-            labels={"registered": entry.name, "version": str(entry.version)},
-            metadata={"data_version": entry.data_version},
-            _model_store=ModelStore(store),
-        ) as model,
-    ):
-        folder = Path(work) / "model"
-        folder.mkdir()
-        pack_model(shelf, entry, folder)
-        shutil.copytree(folder, model.path, dirs_exist_ok=True)
+    with bentoml.models.create(
+        f"{into.parent.name}:{into.name}",
+        labels={"registered": entry.name, "version": str(entry.version)},
+        metadata={"data_version": entry.data_version},
+        _model_store=ModelStore(store),
+    ) as model:
+        pack_model(shelf, entry, Path(model.path))
 
 
 def _model_tag(entry: ShelfEntry) -> tuple[str, str]:

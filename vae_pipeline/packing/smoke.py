@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from vae_pipeline.detector.packed import EXAMPLE, PackedModel
 from vae_pipeline.errors import PackingError
 from vae_pipeline.packing.pack import PackedBento
-from vae_pipeline.packing.store import bentoml_home
+from vae_pipeline.packing.store import bentoml_home, run
 from vae_pipeline.packing.supervisor import Supervisor
 from vae_pipeline.records import Record
 from vae_pipeline.serving.served import TOLERANCE
@@ -52,9 +51,9 @@ def environment(settings: Settings, packed: PackedBento) -> Path:
     if marker.exists():
         return folder
     shutil.rmtree(folder, ignore_errors=True)  # of an installation that was cut off: scripts know their own path
-    _run([sys.executable, "-m", "venv", str(folder)], "venv")
+    run([sys.executable, "-m", "venv", str(folder)], "venv")
     pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, "--no-deps", "--require-hashes", "-r", str(pins)], "pip install")
+    run([*pip, "--no-deps", "--require-hashes", "-r", str(pins)], "pip install")
     marker.touch()
     return folder
 
@@ -122,11 +121,3 @@ def _asked(address: str, body: bytes | None, content_type: str) -> bytes:
         msg = f"{address}: answers {answer.status_code}: {answer.text[:300]}"
         raise PackingError(msg)
     return answer.content
-
-
-def _run(command: list[str], what: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        msg = f"{what} failed: {said[-1].strip() if said else f'exit status {done.returncode}'}"
-        raise PackingError(msg)

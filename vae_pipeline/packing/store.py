@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vae_pipeline.errors import PackingError
 from vae_pipeline.settings import Settings
 
-__all__ = ["bentoml_environment", "bentoml_home", "run_bentoml"]
+__all__ = ["bentoml_environment", "bentoml_home", "run", "run_bentoml"]
 
 
 def bentoml_home(settings: Settings) -> Path:
@@ -32,12 +32,21 @@ def run_bentoml(settings: Settings, *arguments: str, folder: Path | None = None)
     Raises:
         PackingError: it failed; the message ends with what it said last.
     """
-    command: Sequence[str] = (sys.executable, "-m", "bentoml", *arguments)
-    done = subprocess.run(
-        command, cwd=folder, env=bentoml_environment(settings), capture_output=True, text=True, check=False
-    )
+    command = (sys.executable, "-m", "bentoml", *arguments)
+    return run(command, f"bentoml {arguments[0]}", folder, bentoml_environment(settings))
+
+
+def run(
+    command: Sequence[str], what: str, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    """Run a command; gives what it printed.
+
+    Raises:
+        PackingError: it failed; the message calls it ``what`` and ends with what it said last.
+    """
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        msg = f"bentoml {arguments[0]} failed: {said[-1] if said else f'exit status {done.returncode}'}"
+        msg = f"{what} failed: {said[-1] if said else f'exit status {done.returncode}'}"
         raise PackingError(msg)
     return done.stdout

@@ -140,6 +140,11 @@ class Shelf:
             raise RegistryError(msg)
         return entry
 
+    def champions(self, line: str) -> list[ShelfEntry]:
+        """The champions of a line, by dataset."""
+        found = [entry for entry in self.entries() if CHAMPION in entry.aliases and entry.line == line]
+        return sorted(found, key=lambda entry: entry.dataset)
+
     def find_champion(self, name: str) -> ShelfEntry | None:
         """The version called champion, if there is one."""
         return next((entry for entry in self.entries(name) if CHAMPION in entry.aliases), None)
@@ -166,17 +171,15 @@ class Shelf:
         from mlflow.artifacts import download_artifacts
 
         _ = self.tracker.client
-        uri = f"models:/{name}@{reference}" if isinstance(reference, str) else f"models:/{name}/{reference}"
         with told(self.tracker.uri):
-            return Path(download_artifacts(f"{uri}/artifacts/{kept}"))
+            return Path(download_artifacts(f"{_artifacts(name, reference)}/{kept}"))
 
     def find_folder(self, name: str, reference: str | int, kept: str) -> Path | None:
         """As `folder`; None where nothing of that name is kept with the version."""
         from mlflow.artifacts import list_artifacts
 
-        uri = f"models:/{name}@{reference}" if isinstance(reference, str) else f"models:/{name}/{reference}"
         with told(self.tracker.uri):
-            there = any(item.path.rpartition("/")[2] == kept for item in list_artifacts(f"{uri}/artifacts"))
+            there = any(item.path.rpartition("/")[2] == kept for item in list_artifacts(_artifacts(name, reference)))
         return self.folder(name, reference, kept) if there else None
 
     @staticmethod
@@ -196,3 +199,8 @@ class Shelf:
             run_id=version.run_id or "",
             metrics=dict(run.data.metrics) if run else {},
         )
+
+
+def _artifacts(name: str, reference: str | int) -> str:
+    """Where what is kept with a version lies, given by alias or number."""
+    return f"models:/{name}{'@' if isinstance(reference, str) else '/'}{reference}/artifacts"

@@ -51,13 +51,15 @@ class DriftAnswer(_Answer):
 
     samples: int = Field(description="recent ones that are compared")
     needed: int = Field(description="below which nothing is compared")
-    alarms: float | None = Field(description="share of the recent samples that alarm")
+    alarms: float | None = Field(default=None, description="share of the recent samples that alarm")
     expected_alarms: float | None = Field(description="share of normal calibration samples that alarm")
-    score_mean: float | None
+    score_mean: float | None = None
     reference_mean: float
-    statistic: float | None = Field(description="Kolmogorov-Smirnov, of the scores")
-    p_value: float | None
-    latent_shift: float | None = Field(description="largest shift of a latent's mean, in its standard deviations")
+    statistic: float | None = Field(default=None, description="Kolmogorov-Smirnov, of the scores")
+    p_value: float | None = None
+    latent_shift: float | None = Field(
+        default=None, description="largest shift of a latent's mean, in its standard deviations"
+    )
 
 
 class ErrorAnswer(BaseModel):

@@ -70,7 +70,7 @@ def line_app(line: Line) -> FastAPI:
         served = server().model(model)
         cut = served.threshold(threshold, false_alarm_rate)
         body = await read_body(request, served.settings)
-        answer, _, _ = await server().predict(served, body, Asked(gaps=gaps), cut)
+        answer = await server().predict(served, body, Asked(gaps=gaps), cut)
         return Response(json.dumps(answer, allow_nan=False), media_type="application/json")
 
     @app.post(

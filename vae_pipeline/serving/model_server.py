@@ -117,10 +117,8 @@ class ModelServer:
             raise Refused(404, msg, "model")
         return served
 
-    async def predict(
-        self, served: Served[Any], body: Body, asked: Asked, threshold: Threshold
-    ) -> tuple[dict[str, Any], Samples[Any], Judged]:
-        """The answer to a request, its samples, and what was found.
+    async def predict(self, served: Served[Any], body: Body, asked: Asked, threshold: Threshold) -> dict[str, Any]:
+        """The answer to a request.
 
         Raises:
             Refused, VaePipelineError: see `Served.samples` and `Batcher.judged`.
@@ -146,7 +144,7 @@ class ModelServer:
             "notes": [*samples.notes, *(() if threshold == own else threshold.warnings)],
         }
         metrics.LATENCY.labels(*_labels(served), "predict").observe(time.perf_counter() - start)
-        return answer, samples, judged
+        return answer
 
     async def judged(self, served: Served[Any], samples: Samples[Any]) -> Judged:
         """Scores and latents of samples, batched with those of other requests."""
@@ -171,13 +169,8 @@ class ModelServer:
             **self.about(served),
             "samples": len(recent),
             "needed": FEWEST,
-            "alarms": None,
             "expected_alarms": own.false_alarm_rate,
-            "score_mean": None,
             "reference_mean": float(reference["scores"].mean()),
-            "statistic": None,
-            "p_value": None,
-            "latent_shift": None,
         }
         if len(recent) < FEWEST:
             return answer

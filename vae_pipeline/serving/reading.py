@@ -46,11 +46,7 @@ def _too_large(most: int) -> Refused:
 
 
 async def _form(request: Request, content: bytes, settings: ServiceSettings) -> Body:
-    sent = False
-
     async def receive() -> dict[str, object]:
-        nonlocal sent
-        sent = True
         return {"type": "http.request", "body": content, "more_body": False}
 
     again = Request(request.scope, receive)

@@ -44,9 +44,7 @@ class ServedClips(Served[Windows]):
         units = np.repeat(np.arange(len(payloads)), [len(each) for each in payloads])
         rows = np.concatenate([each.rows for each in payloads])
         _, found = self.detector.judged(Windows(rows, starts, payloads[0].length), units)
-        return [
-            Judged(found.score[place : place + 1], found.latent[place : place + 1]) for place in range(len(payloads))
-        ]
+        return found.split([1] * len(payloads))
 
     def explained(self, body: Body, asked: Asked) -> list[Explanation]:
         """Why clips have their scores: which mel bands, and when."""

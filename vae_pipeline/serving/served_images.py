@@ -38,9 +38,7 @@ class ServedImages(Served[np.ndarray]):
     def judged(self, payloads: Sequence[np.ndarray]) -> list[Judged]:
         """Scores and latents of ready images."""
         found = self.detector.judged(np.concatenate(payloads))
-        return [
-            Judged(found.score[place : place + 1], found.latent[place : place + 1]) for place in range(len(payloads))
-        ]
+        return found.split([1] * len(payloads))
 
     def explained(self, body: Body, asked: Asked) -> list[Explanation]:
         """Why images have their scores: the regions that stand out."""

@@ -68,8 +68,7 @@ class ServedPairs(Served[tuple[np.ndarray | None, np.ndarray | None]]):
             judged = self.detector.judged(
                 None if no_window else np.array(windows), None if no_image else np.array(images)
             )
-            for number, place in enumerate(places):
-                found[place] = Judged(judged.score[number : number + 1], judged.latent[number : number + 1])
+            found |= zip(places, judged.split([1] * len(places)), strict=True)
         return [found[place] for place in range(len(payloads))]
 
     def explained(self, body: Body, asked: Asked) -> list[Explanation]:

@@ -53,8 +53,7 @@ class ServedWindows(Served[np.ndarray]):
         n, _, time = (merged := np.concatenate(payloads)).shape
         rows = np.ascontiguousarray(merged.transpose(0, 2, 1)).reshape(n * time, -1)
         found = self.detector.judged(Windows(rows, np.arange(n, dtype=np.int64) * time, time))
-        ends = np.cumsum([len(payload) for payload in payloads])[:-1]
-        return [Judged(*parts) for parts in zip(np.split(found.score, ends), np.split(found.latent, ends), strict=True)]
+        return found.split([len(payload) for payload in payloads])
 
     def explained(self, body: Body, asked: Asked) -> list[Explanation]:
         """Why windows have their scores: all that are sent as windows, of a table a row or the highest."""
@@ -147,7 +146,7 @@ def require_known(found: Mapping[str, np.ndarray], names: Sequence[str], *, gaps
             if np.isinf(column[row]):
                 msg = f"{field}, row {row + 1}: is infinite; send a number"
             else:
-                msg = f"{field}, row {row + 1}: is missing; send it, or ask for gaps=fill to take the last known value"
+                msg = f"{field}, row {row + 1}: is missing; send it, or ask for gaps=true to take the last known value"
             raise Refused(422, msg, field)
 
 
@@ -187,18 +186,16 @@ def _names(table: TableWindows) -> list[dict[str, object]]:
 
 
 def _plain_columns(given: Mapping[str, Sequence[float | str | None]], rows: int) -> dict[str, np.ndarray]:
-    lengths = {name: len(values) for name, values in given.items()}
-    if len(set(lengths.values())) > 1:
-        name, length = next(
-            (name, length) for name, length in lengths.items() if length != next(iter(lengths.values()))
-        )
-        msg = f"columns.{name}: has {length:,} rows and the first column {next(iter(lengths.values())):,}; send as many"
-        raise Refused(422, msg, f"columns.{name}")
-    if not lengths or not next(iter(lengths.values())):
+    count = len(next(iter(given.values()), ()))
+    for name, values in given.items():
+        if len(values) != count:
+            msg = f"columns.{name}: has {len(values):,} rows and the first column {count:,}; send as many"
+            raise Refused(422, msg, f"columns.{name}")
+    if not count:
         msg = "columns: there are no rows; send at least as many as a window holds"
         raise Refused(422, msg, "columns")
-    if next(iter(lengths.values())) > rows:
-        msg = f"columns: {next(iter(lengths.values())):,} rows are more than the {rows:,} allowed; send fewer at once"
+    if count > rows:
+        msg = f"columns: {count:,} rows are more than the {rows:,} allowed; send fewer at once"
         raise Refused(413, msg, "columns")
     return {
         name: np.array(values, dtype=object) if any(isinstance(value, str) for value in values) else _numbers(values)

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vae_pipeline.errors import SettingError
+from vae_pipeline.settings import refused_setting
 
 __all__ = ["ServiceSettings", "load_service_settings"]
 
@@ -70,7 +71,4 @@ def load_service_settings() -> ServiceSettings:
     try:
         return ServiceSettings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(item) for item in first["loc"]).upper()
-        msg = f"{_PREFIX}{name}: {first['msg']} (got {first.get('input')!r})"
-        raise SettingError(msg) from error
+        raise refused_setting(error, _PREFIX) from error
