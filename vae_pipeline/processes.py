@@ -1,10 +1,13 @@
-"""Which process began a piece of work, and whether it still lives."""
+"""Which process began a piece of work, whether it still lives, and what it holds for itself."""
 
+import contextlib
+import fcntl
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["OWNER_TAG", "is_gone", "this_process"]
+__all__ = ["OWNER_TAG", "is_gone", "locked", "this_process"]
 
 OWNER_TAG = "vae_pipeline.owner"
 """The tag of MLflow and Dagster runs that names the process behind them."""
@@ -28,6 +31,31 @@ def is_gone(owner: str) -> bool:
     except PermissionError:
         return False
     return _started(int(pid)) != started
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
+    """Hold a file or folder while the block runs; the end of the process lets go of it too.
+
+    Args:
+        path: must be there.
+        shared: beside others that share it, instead of alone.
+        wait: until those that are in the way let go.
+
+    Yields:
+        Whether it is held; False where others are in the way and ``wait`` is not set.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, how)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
 
 
 def _started(pid: int) -> str:

@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     optuna_storage: str | None = Field(
         default=None, description="database of tuning studies, such as postgresql://…; <home>/tuning when left out"
     )
+    base_image: str | None = Field(
+        default=None, description="image with Python that Bentos' images start from; python:3.11-slim when left out"
+    )
     threads: Annotated[int, Field(ge=1)] | None = Field(default=None, description="CPU threads of training and scoring")
 
     @field_validator("home")

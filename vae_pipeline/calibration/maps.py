@@ -17,6 +17,7 @@ normal calibration images, and the sum over the chosen maps.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +65,7 @@ def evidence(batch: ImageObservation, smoothing: float) -> np.ndarray:
     """
     scaled = batch.images.astype(np.float32) / np.float32(255)
     difference = scaled - batch.reconstruction
-    difference -= np.median(difference, axis=(1, 2), keepdims=True)
+    difference -= _medians(difference)
     found = np.zeros((len(scaled), len(MAPS), *scaled.shape[1:3]), dtype=np.float32)
     found[:, 0] = np.abs(difference).mean(3)
     found[:, 1] = _structure(scaled.mean(3), batch.reconstruction.mean(3))
@@ -81,11 +82,29 @@ def _structure(image: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
     return 1.0 - (2.0 * shared + _STABLE) / (variance + other_variance + _STABLE)
 
 
-def _blurred(maps: np.ndarray, deviation: float) -> np.ndarray:
-    """Gaussian blur over the last two axes."""
-    from scipy.ndimage import gaussian_filter
+def _medians(values: np.ndarray) -> np.ndarray:
+    """Median of each channel of each image, shape (n, 1, 1, channels); sorted, which is faster than `numpy.median`."""
+    n, height, width, channels = values.shape
+    ordered = np.sort(values.reshape(n, height * width, channels).transpose(0, 2, 1), axis=-1)
+    last = height * width - 1
+    middle = (ordered[..., last // 2] + ordered[..., (last + 1) // 2]) / 2
+    return middle[:, None, None]
 
-    return gaussian_filter(maps, deviation, axes=(-2, -1)) if deviation > 0 else maps
+
+def _blurred(maps: np.ndarray, deviation: float) -> np.ndarray:
+    """Gaussian blur over the last two axes, each mirrored at its ends."""
+    if deviation <= 0:
+        return maps
+    down, across = (_blur(size, deviation, maps.dtype) for size in maps.shape[-2:])
+    return down @ maps @ across.T
+
+
+@cache
+def _blur(size: int, deviation: float, dtype: np.dtype) -> np.ndarray:
+    """The matrix that blurs a line of so many pixels: a product of matrices is several times faster than a filter."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return gaussian_filter1d(np.eye(size), deviation, axis=0).astype(dtype)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ tried again. What Optuna draws next depends on the seed and on the trials that a
 comes to the same trials as one that was not.
 """
 
-import fcntl
 import json
 import time
 import warnings
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_pipeline.errors import SettingError, StorageError
 from vae_pipeline.experiments.space import Space, default_of, distributions, space_version
-from vae_pipeline.processes import is_gone, this_process
+from vae_pipeline.processes import is_gone, locked, this_process
 from vae_pipeline.records import Dataset
 from vae_pipeline.settings import Settings
 from vae_pipeline.storage import fingerprint, told
@@ -117,13 +116,11 @@ def only_command(settings: Settings, name: str) -> Iterator[None]:
     path = settings.home / "tuning" / f"{name}.lock"
     with told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        path.touch()
+    with locked(path, wait=False) as alone:
+        if not alone:
             msg = f"the study {name} is being worked on by another command of this home; wait for it or stop it"
-            raise SettingError(msg) from error
+            raise SettingError(msg)
         yield
 
 

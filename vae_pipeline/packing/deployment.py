@@ -5,6 +5,7 @@ import datetime as dt
 from vae_pipeline.detector.packed import PackedModel
 from vae_pipeline.packing.image import Image, build_image
 from vae_pipeline.packing.pack import pack
+from vae_pipeline.packing.prune import prune
 from vae_pipeline.packing.smoke import SmokeTest, smoke_test
 from vae_pipeline.records import Line, Record
 from vae_pipeline.registry.shelf import Shelf
@@ -39,15 +40,18 @@ def deployment_key(line: Line, tag: str | None = None) -> str:
     return f"deployments/{line}/{'latest' if tag is None else tag.partition(':')[2]}.json"
 
 
-def deploy(settings: Settings, storage: Storage, shelf: Shelf, line: Line, *, image: bool) -> Deployment:
-    """Pack the champions of a line, test the Bento in its own environment, and write the record.
+def deploy(
+    settings: Settings, storage: Storage, shelf: Shelf, line: Line, *, image: bool = True, keep: int = 5
+) -> Deployment:
+    """Pack the champions of a line, test the Bento in its own environment, write the record, remove old Bentos.
 
     Args:
         settings: home, where Bentos lie.
         storage: gets the record.
         shelf: the registry.
         line: whose champions are packed.
-        image: whether a container image is built where an engine is there.
+        image: whether a container image is built where an engine is there; one that fails is told in the record.
+        keep: Bentos of the line that stay, this one among them.
 
     Raises:
         PackingError: there is no champion, or the Bento could not be built or is not fit; the latest record stays.
@@ -66,4 +70,5 @@ def deploy(settings: Settings, storage: Storage, shelf: Shelf, line: Line, *, im
     text = deployment.model_dump_json(indent=2)
     storage.write_text(deployment_key(line, packed.tag), text)
     storage.write_text(deployment_key(line), text)
+    prune(settings, line, keep)
     return deployment

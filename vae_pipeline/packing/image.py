@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 
+from vae_pipeline.errors import PackingError
 from vae_pipeline.packing.pack import PackedBento
 from vae_pipeline.packing.store import run_bentoml
 from vae_pipeline.records import Record
@@ -32,15 +33,14 @@ def engine() -> str | None:
 
 
 def build_image(settings: Settings, packed: PackedBento) -> Image:
-    """The Bento's image, named as the Bento.
-
-    Raises:
-        PackingError: the engine failed; the message ends with what it said last.
-    """
+    """The Bento's image, named as the Bento; where it could not be built, its sentence says why."""
     found = engine()
     if found is None:
         names = ", ".join(ENGINES)
         told = f"no image was built: none of {names} answers here; bentoml containerize {packed.tag} elsewhere"
         return Image(name=None, engine=None, told=told)
-    run_bentoml(settings, "containerize", packed.tag, "--backend", found, "--image-tag", packed.tag)
+    try:
+        run_bentoml(settings, "containerize", packed.tag, "--backend", found, "--image-tag", packed.tag)
+    except PackingError as error:
+        return Image(name=None, engine=found, told=f"{found} could not build {packed.tag}: {error}")
     return Image(name=packed.tag, engine=found, told=f"{packed.tag} was built by {found}")

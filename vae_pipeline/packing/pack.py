@@ -1,11 +1,12 @@
 """The champions of a line as one Bento: models into BentoML's store, the service around them."""
 
+import os
 import re
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -13,6 +14,7 @@ from vae_pipeline.detector.detector import Detector
 from vae_pipeline.detector.packed import DETECTOR, EXAMPLE, PACKED, PackedModel, read_example, read_packed
 from vae_pipeline.errors import PackingError
 from vae_pipeline.packing.store import bentoml_home, run_bentoml
+from vae_pipeline.processes import locked
 from vae_pipeline.records import Line
 from vae_pipeline.registry.shelf import Shelf, ShelfEntry
 from vae_pipeline.settings import Settings
@@ -24,6 +26,11 @@ _PACKAGE = Path(__file__).parents[1]
 _LEAVES = ("__init__", "errors", "processes", "records", "settings", "storage")
 _ROOMS = ("calibration", "detector", "explanation", "features", "monitoring", "serving")
 _SOURCES = ("__init__", "decoding", "wav")
+_IMAGE_ENVIRONMENT = {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "BENTOML_HOME": "/tmp/bentoml",  # noqa: S108 -- in the image: what it writes there is passing, and the root may be read-only
+    "UV_NO_CACHE": "1",  # it would else be a layer of the image, as large as the packages themselves
+}
 
 
 class PackedBento(NamedTuple):
@@ -85,7 +92,7 @@ def pack(settings: Settings, shelf: Shelf, line: Line) -> PackedBento:
     """
     entries = champions(shelf, line)
     home = bentoml_home(settings)
-    with tempfile.TemporaryDirectory() as work:
+    with locked(home), tempfile.TemporaryDirectory() as work:
         context = Path(work)
         _write_source(line, context)
         models, tags = [], []
@@ -98,22 +105,15 @@ def pack(settings: Settings, shelf: Shelf, line: Line) -> PackedBento:
             models.append(read_packed(kept))
         (context / "models.txt").write_text("".join(f"{tag}\n" for tag in tags))
         sources = {str(file.relative_to(context)): file.read_text() for file in sorted(context.rglob("*.*"))}
-        version = fingerprint(sources)
+        described = _bentofile(settings, line, models, tags)
+        version = fingerprint(sources, described)
         tag = f"{line}:{version}"
         path = home / "bentos" / line / version
         new = not path.is_dir()
         if new:
-            described = "\n".join(f"- {model.name} version {model.version}" for model in models)
-            bentofile = {
-                "service": f"service:{line.capitalize()}",
-                "name": line,
-                "description": f"Champions of the line {line}:\n\n{described}\n",
-                "labels": {model.name: str(model.version) for model in models},
-                "include": ["service.py", "models.txt", "requirements.txt", "sbom.cdx.json", "vae_pipeline/**"],
-                "models": tags,
-            }
-            (context / "bentofile.yaml").write_text(yaml.safe_dump(bentofile, sort_keys=False))
+            (context / "bentofile.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
             run_bentoml(settings, "build", "--version", version, str(context), folder=context)
+        os.utime(path)  # the newest stay when old ones are removed
     return PackedBento(tag, path, tuple(models), new)
 
 
@@ -131,6 +131,21 @@ def model_folder(packed: PackedBento, model: PackedModel) -> Path:
             return folder
     msg = f"{models}: {model.name} version {model.version} is not there any more; pack the line again"
     raise PackingError(msg)
+
+
+def _bentofile(settings: Settings, line: Line, models: list[PackedModel], tags: list[str]) -> dict[str, Any]:
+    """What BentoML builds a Bento and its image from."""
+    listed = "\n".join(f"- {model.name} version {model.version}" for model in models)
+    return {
+        "service": f"service:{line.capitalize()}",
+        "name": line,
+        "description": f"Champions of the line {line}:\n\n{listed}\n",
+        "labels": {model.name: str(model.version) for model in models},
+        "include": ["service.py", "models.txt", "requirements.txt", "sbom.cdx.json", "vae_pipeline/**"],
+        "models": tags,
+        "envs": [{"name": name, "value": value} for name, value in _IMAGE_ENVIRONMENT.items()],
+        "docker": {"base_image": settings.base_image} if settings.base_image else {},
+    }
 
 
 def _import_model(shelf: Shelf, entry: ShelfEntry, into: Path) -> None:

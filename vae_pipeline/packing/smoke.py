@@ -16,7 +16,9 @@ from vae_pipeline.records import Record
 from vae_pipeline.serving.served import TOLERANCE
 from vae_pipeline.settings import Settings
 
-__all__ = ["SmokeTest", "environment", "smoke_test"]
+__all__ = ["SmokeTest", "environment", "environment_folder", "smoke_test"]
+
+_PINS = "src/requirements.txt"
 
 
 class SmokeTest(Record):
@@ -43,19 +45,23 @@ def environment(settings: Settings, packed: PackedBento) -> Path:
     Raises:
         PackingError: pip could not install it; the message ends with what it said.
     """
-    pins = packed.path / "src" / "requirements.txt"
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    name = hashlib.sha256(version.encode() + pins.read_bytes()).hexdigest()[:16]
-    folder = bentoml_home(settings) / "environments" / name
+    folder = environment_folder(settings, packed.path)
     marker = folder / "installed"
     if marker.exists():
         return folder
     shutil.rmtree(folder, ignore_errors=True)  # of an installation that was cut off: scripts know their own path
     run([sys.executable, "-m", "venv", str(folder)], "venv")
     pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, "--no-deps", "--require-hashes", "-r", str(pins)], "pip install")
+    run([*pip, "--no-deps", "--require-hashes", "-r", str(packed.path / _PINS)], "pip install")
     marker.touch()
     return folder
+
+
+def environment_folder(settings: Settings, bento: Path) -> Path:
+    """Where the environment of a Bento, the folder ``bento``, lies or will lie."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    name = hashlib.sha256(version.encode() + (bento / _PINS).read_bytes()).hexdigest()[:16]
+    return bentoml_home(settings) / "environments" / name
 
 
 def smoke_test(settings: Settings, packed: PackedBento) -> SmokeTest:

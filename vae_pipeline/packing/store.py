@@ -1,6 +1,7 @@
 """BentoML's store below home: commands with its place and without telemetry, each in a process of its own."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,15 +14,15 @@ __all__ = ["bentoml_environment", "bentoml_home", "run", "run_bentoml"]
 
 
 def bentoml_home(settings: Settings) -> Path:
-    """Where Bentos and their models are kept: ``BENTOML_HOME``, else below home."""
-    return Path(os.environ.get("BENTOML_HOME") or settings.home / "bentos")
+    """Where Bentos and their models are kept, a folder that is there: ``BENTOML_HOME``, else below home."""
+    home = Path(os.environ.get("BENTOML_HOME") or settings.home / "bentos")
+    home.mkdir(parents=True, exist_ok=True)
+    return home
 
 
 def bentoml_environment(settings: Settings) -> dict[str, str]:
     """The environment of a BentoML process."""
-    home = bentoml_home(settings)
-    home.mkdir(parents=True, exist_ok=True)
-    return {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    return {**os.environ, "BENTOML_HOME": str(bentoml_home(settings)), "BENTOML_DO_NOT_TRACK": "True"}
 
 
 def run_bentoml(settings: Settings, *arguments: str, folder: Path | None = None) -> str:
@@ -30,7 +31,7 @@ def run_bentoml(settings: Settings, *arguments: str, folder: Path | None = None)
     A process of its own, since a service's modules are imported to build it.
 
     Raises:
-        PackingError: it failed; the message ends with what it said last.
+        PackingError: as `run`.
     """
     command = (sys.executable, "-m", "bentoml", *arguments)
     return run(command, f"bentoml {arguments[0]}", folder, bentoml_environment(settings))
@@ -42,11 +43,12 @@ def run(
     """Run a command; gives what it printed.
 
     Raises:
-        PackingError: it failed; the message calls it ``what`` and ends with what it said last.
+        PackingError: it failed; the message calls it ``what`` and ends with the first error it named, or its last line.
     """
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        msg = f"{what} failed: {said[-1] if said else f'exit status {done.returncode}'}"
+        named = next((line for line in said if re.match(r"error: +\S", line, re.IGNORECASE)), None)
+        msg = f"{what} failed: {named or (said[-1] if said else f'exit status {done.returncode}')}"
         raise PackingError(msg)
     return done.stdout

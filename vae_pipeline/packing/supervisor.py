@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from vae_pipeline.errors import PackingError
 from vae_pipeline.packing.store import bentoml_environment
+from vae_pipeline.processes import locked
 from vae_pipeline.settings import Settings
 
 __all__ = ["Supervisor"]
@@ -75,6 +76,7 @@ class Supervisor:
         self.python = python or Path(sys.executable)
         self.tag: str | None = None
         self._source: Path | None = None
+        self._holding = contextlib.ExitStack()
         self._workers: list[_Worker] = []
         self._leaving: list[tuple[subprocess.Popen[bytes], float]] = []
         self._metrics = tempfile.mkdtemp(prefix="vae-pipeline-metrics-")
@@ -93,15 +95,20 @@ class Supervisor:
             PackingError: a worker did not come up; the old ones stay.
         """
         started: list[_Worker] = []
+        holding = contextlib.ExitStack()
+        holding.enter_context(locked(bento, shared=True))
         try:
             started.extend(self._start(bento / "src") for _ in range(self.count))
         except PackingError:
+            holding.close()
             for worker in started:
                 worker.process.kill()
             raise
         for worker in self._workers:
             self._leave(worker)
         self._workers, self.tag, self._source = started, tag, bento / "src"
+        self._holding.close()
+        self._holding = holding
 
     def watch(self, look: Callable[[], None], every: float = 2.0) -> None:
         """Keep the workers running until interrupted, calling ``look`` every so many seconds."""
@@ -150,6 +157,7 @@ class Supervisor:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+        self._holding.close()
         shutil.rmtree(self._metrics, ignore_errors=True)
 
     @property

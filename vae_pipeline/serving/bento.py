@@ -22,13 +22,19 @@ HEALTH = ("/healthz", "/livez", "/readyz")
 UNLIMITED = (*HEALTH, "/metrics")
 """Paths that are answered however busy the service is."""
 
+_BASE_IMAGE = "python:3.11-slim"
+"""Where the bentofile names no other."""
+
 
 def service_options() -> dict[str, Any]:
     """Arguments of ``@bentoml.service``, from the settings."""
     import bentoml
 
     settings = load_service_settings()
-    image = bentoml.images.Image(python_version="3.11", lock_python_packages=False)
+    # of no distribution that BentoML knows, since it would add compilers, which wheels do not need
+    image = bentoml.images.Image(
+        base_image=_BASE_IMAGE, distro="any", python_version="3.11", lock_python_packages=False
+    )
     requirements = Path(__file__).parents[2] / "requirements.txt"
     if requirements.is_file():  # it lies there while a Bento is built
         image = image.python_packages(*requirements.read_text().replace("\\\n", "").splitlines())

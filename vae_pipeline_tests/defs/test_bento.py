@@ -136,6 +136,17 @@ class TestBento:
         assert not rooms & {"defs", "models", "registry", "evaluation", "experiments", "validation", "packing"}
         assert "torch" not in (packed.path / "env/python/requirements.txt").read_text()
 
+    def test_its_image_starts_from_the_base_that_is_set_as_another_user(self, trained_home, packed):
+        with trained_home.entered():
+            settings = load_settings().model_copy(update={"base_image": "registry.plant/python:3.11"})
+            other = pack(settings, trained_home.shelf(), "timeseries")
+        dockerfile = (other.path / "env/docker/Dockerfile").read_text()
+        assert other.tag != packed.tag
+        assert "FROM registry.plant/python:3.11" in dockerfile
+        assert "USER bentoml" in dockerfile
+        assert "FROM python:3.11-slim" in (packed.path / "env/docker/Dockerfile").read_text()
+        assert "apt-get" not in dockerfile
+
     def test_a_line_without_champion_is_refused_with_what_to_do(self, trained_home):
         with trained_home.entered(), pytest.raises(PackingError, match="vae-pipeline run vision"):
             pack(load_settings(), trained_home.shelf(), "vision")

@@ -17,6 +17,7 @@ class BentoConfig(dg.Config):
     """What is made of the Bento."""
 
     image: bool = Field(default=True, description="build a container image where an engine is there")
+    keep: int = Field(default=5, ge=1, description="Bentos of the line that stay in the store, this one among them")
 
 
 def bento_asset(line: Line) -> dg.AssetsDefinition:
@@ -35,8 +36,10 @@ def bento_asset(line: Line) -> dg.AssetsDefinition:
         with told_to_dagster():
             from vae_pipeline.packing.deployment import deploy
 
-            deployment = deploy(storage.settings, storage.open(), mlflow.shelf, line, image=config.image)
-        context.log.info(deployment.image.told)
+            given = {"image": config.image, "keep": config.keep}
+            deployment = deploy(storage.settings, storage.open(), mlflow.shelf, line, **given)
+        image = deployment.image
+        (context.log.warning if image.engine and not image.name else context.log.info)(image.told)
         smoke = deployment.smoke
         rows = [
             {
@@ -54,7 +57,7 @@ def bento_asset(line: Line) -> dg.AssetsDefinition:
             "seconds until it answers": smoke.started,
             "memory of a worker (MB)": smoke.memory_megabytes,
             "its environment (MB)": smoke.environment_megabytes,
-            "image": deployment.image.told,
+            "image": image.told,
         }
         return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(deployment.tag))
 
