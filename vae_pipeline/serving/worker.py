@@ -12,9 +12,13 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import cast
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vae_pipeline.serving.bento import UNLIMITED
@@ -33,6 +37,7 @@ _BUSY_HEADERS = [
     (b"content-length", str(len(_BUSY)).encode()),
     (b"retry-after", b"1"),
 ]
+_STATIC = "/static_content/"
 STREAM_MESSAGE = 4 * 2**20
 """Bytes of a message of a stream."""
 
@@ -46,13 +51,17 @@ class Door:
     Clients keep their connections, so by chance one process may have most of them. The answers of a busy process
     therefore tell the client to close; its next connection is taken by whichever process is free.
 
+    BentoML's metrics are labelled with the path that was asked, so paths that nobody serves are all asked as one: a
+    scanner would else grow them without end.
+
     Attributes:
         answering: requests that are being answered.
         closing: whether every answer is to be the last of its connection.
     """
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self.app, self.most = app, most
+    def __init__(self, app: ASGIApp, most: int, paths: frozenset[str] = frozenset()) -> None:
+        """Stand before ``app``, which answers ``most`` requests at once on these paths; none stated are all."""
+        self.app, self.most, self.paths = app, most, paths
         self.answering = 0
         self.closing = False
 
@@ -61,6 +70,8 @@ class Door:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if self.paths and scope["path"] not in self.paths and not scope["path"].startswith(_STATIC):
+            scope = {**scope, "path": "/unknown", "raw_path": b"/unknown"}
         if self.answering >= self.most and scope["path"] not in UNLIMITED:
             REFUSALS.labels("429").inc()
             await send({"type": "http.response.start", "status": 429, "headers": _BUSY_HEADERS})
@@ -105,6 +116,15 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def _paths(routes: Iterable[BaseRoute]) -> Iterator[str]:
+    """The paths of an app and of those that are mounted at its root."""
+    for route in routes:
+        if isinstance(route, Mount):
+            yield from _paths(route.routes) if not route.path else ()
+        elif isinstance(route, Route | WebSocketRoute):
+            yield route.path
+
+
 def main() -> None:
     """Serve the Bento whose source is the current folder."""
     parser = argparse.ArgumentParser(prog="python -m vae_pipeline.serving.worker", description=__doc__)
@@ -120,7 +140,8 @@ def main() -> None:
 
     module = importlib.import_module("service")
     service = next(value for value in vars(module).values() if isinstance(value, bentoml.Service))
-    door = Door(service.to_asgi(), settings.concurrency)
+    app = cast(Starlette, service.to_asgi())
+    door = Door(app, settings.concurrency, frozenset(_paths(app.routes)))
     config = uvicorn.Config(
         door,
         log_config=None,

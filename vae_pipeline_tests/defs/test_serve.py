@@ -65,6 +65,8 @@ def test_bentomls_own_pages_are_there(served):
     paths = httpx.get(f"{base}/docs.json").json()["paths"]
     assert {"/predict", "/explain", "/models", "/drift", "/healthz", "/metrics"} <= set(paths)
     assert all(httpx.get(base + path).status_code == 200 for path in ("/healthz", "/livez", "/readyz"))
+    assert httpx.get(f"{base}/wp-login.php").status_code == 404
+    assert "wp-login" not in httpx.get(f"{base}/metrics").text
     assert 'vae_predictions_total{alarm="true"' in httpx.get(f"{base}/metrics").text or asked(served, b"").is_error
 
 

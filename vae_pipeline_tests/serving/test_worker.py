@@ -105,3 +105,18 @@ def test_a_busy_process_sends_its_clients_to_another():
     told = asyncio.run(scenario())
     assert told[0] == b"close"
     assert told[-1] == b"keep-alive"  # by then it is alone
+
+
+@pytest.mark.parametrize(
+    ("path", "passed"),
+    [("/predict", "/predict"), ("/.env", "/unknown"), ("/static_content/a.js", "/static_content/a.js")],
+)
+def test_paths_that_nobody_serves_are_asked_as_one(path, passed):
+    seen = []
+
+    async def noting(scope, receive, send):
+        seen.append(scope["path"])
+        await answering(scope, receive, send)
+
+    asyncio.run(Asked(path).of(Door(noting, 9, frozenset({"/predict"}))))
+    assert seen == [passed]
