@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from vae_pipeline.environment import prepare_environment
 from vae_pipeline.errors import SettingError, VaePipelineError
-from vae_pipeline.records import CALIBRATIONS, TRAININGS, TUNED, Dataset, Explaining, Line, Record
+from vae_pipeline.records import CALIBRATIONS, TRAININGS, TUNED, Beginning, Dataset, Explaining, Line, Record
 from vae_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -260,25 +260,26 @@ def _stage_config(line: Line, settings: Sequence[str]) -> dict[str, Any]:
         SettingError: a name is unknown or a value not allowed, told before any stage begins.
     """
     config: dict[str, Any] = {}
-    records: dict[str, type[Record]] = {
-        "trained": TRAININGS[line],
-        "calibrated": CALIBRATIONS[line],
-        "explained": Explaining,
-    }
+    records: tuple[tuple[str, type[Record]], ...] = (
+        ("trained", TRAININGS[line]),
+        ("trained", Beginning),
+        ("calibrated", CALIBRATIONS[line]),
+        ("explained", Explaining),
+    )
     for item in settings:
         name, given, value = item.partition("=")
-        stage = next((stage for stage, record in records.items() if name in record.model_fields), None)
-        if not given or stage is None:
-            names = ", ".join(name for record in records.values() for name in record.model_fields)
+        known = next(((stage, record) for stage, record in records if name in record.model_fields), None)
+        if not given or known is None:
+            names = ", ".join(name for _, record in records for name in record.model_fields)
             msg = f"--set {item}: write NAME=VALUE with a name of: {names}"
             raise SettingError(msg)
-        record = records[stage]
+        stage, record = known
         try:
-            known = record.model_validate({name: _value(value, record.model_fields[name].annotation)})
+            valid = record.model_validate({name: _value(value, record.model_fields[name].annotation)})
         except ValidationError as error:
             msg = f"--set {item}: {error.errors()[0]['msg']}"
             raise SettingError(msg) from error
-        config.setdefault(stage, {"config": {}})["config"][name] = known.model_dump(mode="json")[name]
+        config.setdefault(stage, {"config": {}})["config"][name] = valid.model_dump(mode="json")[name]
     return config
 
 

@@ -277,6 +277,14 @@ class FusionTraining(Optimisation):
     )
 
 
+class Beginning(Record):
+    """What a training begins with; no part of the training parameters, since one dataset may see both."""
+
+    warm_start: bool = Field(
+        default=False, description="begin with the champion's weights instead of from scratch, where there is one"
+    )
+
+
 class Thresholding(Record):
     """How scores become decisions."""
 

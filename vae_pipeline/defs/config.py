@@ -6,7 +6,7 @@ import dagster as dg
 from pydantic import Field, create_model
 
 from vae_pipeline.errors import SettingError
-from vae_pipeline.records import CALIBRATIONS, TRAININGS, Explaining, Line, Record
+from vae_pipeline.records import CALIBRATIONS, TRAININGS, Beginning, Explaining, Line, Record
 
 __all__ = ["ExplanationConfig", "calibration_config", "overridden", "training_config"]
 
@@ -14,15 +14,15 @@ __all__ = ["ExplanationConfig", "calibration_config", "overridden", "training_co
 R = TypeVar("R", bound=Record)
 
 
-def _form(name: str, record: type[Record]) -> type[dg.Config]:
+def _form(name: str, *records: type[Record]) -> type[dg.Config]:
     fields: dict[str, Any] = {}
-    for field, about in record.model_fields.items():
+    for field, about in (item for record in records for item in record.model_fields.items()):
         default = about.get_default()
         note = (
             f"{about.description or field.replace('_', ' ')}; the catalogue's value when left out (usually {default})"
         )
         fields[field] = (Optional[_launchpad_type(about.annotation)], Field(default=None, description=note))  # noqa: UP045
-    return create_model(name, __base__=dg.Config, __doc__=f"{record.__doc__}", **fields)
+    return create_model(name, __base__=dg.Config, __doc__=f"{records[0].__doc__}", **fields)
 
 
 def _launchpad_type(annotation: Any) -> Any:
@@ -37,7 +37,7 @@ def _launchpad_type(annotation: Any) -> Any:
     return _launchpad_type(options[0])
 
 
-_TRAINING = {line: _form("TrainingConfig", record) for line, record in TRAININGS.items()}
+_TRAINING = {line: _form("TrainingConfig", record, Beginning) for line, record in TRAININGS.items()}
 ExplanationConfig = _form("ExplanationConfig", Explaining)
 _CALIBRATION = {line: _form("CalibrationConfig", record) for line, record in CALIBRATIONS.items()}
 

@@ -1,10 +1,13 @@
 """Versions of registered detectors and their aliases."""
 
 import datetime as dt
+import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from vae_pipeline.errors import RegistryError
@@ -181,6 +184,22 @@ class Shelf:
         with told(self.tracker.uri):
             there = any(item.path.rpartition("/")[2] == kept for item in list_artifacts(_artifacts(name, reference)))
         return self.folder(name, reference, kept) if there else None
+
+    @contextmanager
+    def network(self, entry: ShelfEntry) -> Iterator[Path]:
+        """A folder with shape and weights of a version's network, while the block lasts.
+
+        Raises:
+            RegistryError: they were not kept with it.
+        """
+        with TemporaryDirectory() as work:
+            for kept in ("network.json", "weights.npz"):
+                file = self.find_folder(entry.name, entry.version, kept)
+                if file is None:
+                    msg = f"{entry.name} version {entry.version} keeps no network to begin with; train from scratch"
+                    raise RegistryError(msg)
+                shutil.copy(file, work)
+            yield Path(work)
 
     @staticmethod
     def _entry(client: Any, version: Any, aliases: tuple[str, ...]) -> ShelfEntry:

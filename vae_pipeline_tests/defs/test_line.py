@@ -129,6 +129,21 @@ class TestAnotherHyperparameter:
 
 
 @pytest.mark.slow
+def test_a_warm_start_begins_where_the_champion_ended(tmp_path):
+    home = new_home(tmp_path)
+    cold = home.run()
+    warm = home.run(trained={"warm_start": True})
+    assert warm["trained"]["begun_with"] == f"{NAME} version 1"
+    assert warm["registered"]["version"] == 2
+    first_epochs = [
+        json.loads(Path(found["trained"]["folder"], "history.json").read_text())[0]["validation_loss"]
+        for found in (cold, warm)
+    ]
+    assert first_epochs[1] < first_epochs[0]
+    assert home.run()["trained"]["reused"]  # without it, nothing changed
+
+
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_metrics_in_another_home(trained_home, tmp_path):
     elsewhere = new_home(tmp_path)
     found = elsewhere.run()

@@ -99,6 +99,7 @@ def _register(run: Any, shelf: Any, name: str, folders: dict[str, Path], example
         name,
         folders["calibrated"] / "detector",
         beside={
+            "network": folders["trained"] / "network.json",
             "weights": folders["trained"] / "weights.npz",
             **({"example": example} if example.is_dir() else {}),
         },
