@@ -1,0 +1,1 @@
+"""When a model is trained again: evidence, and the policy that weighs it."""
