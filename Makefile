@@ -1,6 +1,6 @@
 # Everything a newcomer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock ui bench benchmarks-table clean clean-data
+.PHONY: help install demo test check lock ui reports scenario bench benchmarks-table clean clean-data
 
 # No tool reports home.
 export DO_NOT_TRACK = 1
@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "vae-pipeline needs Python 3.11, 3.12 or 3.13: tried $(PYTHON); install one, or name it: make install PYTHON=/path/to/python3.11" >&2; \
 		exit 1; \
 	fi; \
-	echo "Installing into .venv with $$($$python --version), about 210 packages, 1.8 GB: takes 2 to 4 minutes, once."; \
+	echo "Installing into .venv with $$($$python --version), about 236 packages, 2.2 GB: takes 2 to 4 minutes, once."; \
 	"$$python" -m venv .venv; \
 	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
 	touch $@; \
@@ -57,6 +57,12 @@ lock: install ## pin what the services load, with hashes, and list it as a bill 
 
 ui: install ## open the Dagster UI
 	@$(BIN)/vae-pipeline ui
+
+reports: install ## open Evidently's UI with all drift reports
+	@workspace=$$($(BIN)/python -m vae_pipeline.drift.workspace) && $(BIN)/evidently ui --workspace "$$workspace"
+
+scenario: install ## play the loop on engines of FD001: drift, new data, retraining, hand-over (20 minutes)
+	@$(BIN)/python -m benchmarks.scenario --write
 
 bench: install ## measure throughput on this machine
 	@$(BIN)/python -m benchmarks.throughput

@@ -15,9 +15,9 @@ Work = Callable[[Path], dict[str, Any]]
 STAGE_CODE_VERSIONS: dict[str, str] = {
     "raw": "1",
     "validated": "1",
-    "features": "2",
+    "features": "3",
     "trained": "3",
-    "calibrated": "7",
+    "calibrated": "8",
     "evaluated": "3",
     "explained": "1",
     "registered": "1",

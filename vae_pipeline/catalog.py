@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from vae_pipeline.errors import CatalogError, UnknownDatasetError
+from vae_pipeline.errors import CatalogError, UnknownDatasetError, VaePipelineError
 from vae_pipeline.records import Dataset, Line
 
-__all__ = ["catalog", "dataset", "read_catalog"]
+__all__ = ["catalog", "dataset", "read_catalog", "read_yaml"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,6 +30,25 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+def read_yaml(path: Path, setting: str, kind: type[VaePipelineError], text: str | None = None) -> Any:
+    """The content of a YAML file in which no key is given twice; ``text`` replaces what the file holds.
+
+    Raises:
+        VaePipelineError: of ``kind``: the file is missing or no YAML; the message names ``setting``, which named it.
+    """
+    try:
+        return yaml.load(text if text is not None else path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - it is a SafeLoader
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror}); check {setting}"
+        raise kind(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{path}: cannot be read as UTF-8 text; check {setting}"
+        raise kind(msg) from error
+    except yaml.YAMLError as error:
+        msg = f"{path}: no valid YAML: {' '.join(str(error).split())}"
+        raise kind(msg) from error
+
+
 def read_catalog(path: Path, text: str | None = None) -> dict[str, Dataset]:
     """The datasets of one catalogue file.
 
@@ -40,17 +59,7 @@ def read_catalog(path: Path, text: str | None = None) -> dict[str, Dataset]:
         CatalogError: the file is missing or no YAML, a name is given twice, or an entry has an unknown or wrong field;
             the message names it.
     """
-    try:
-        content = yaml.load(text if text is not None else path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - it is a SafeLoader
-    except OSError as error:
-        msg = f"{path}: cannot be read ({error.strerror}); check VAE_PIPELINE_CATALOG"
-        raise CatalogError(msg) from error
-    except UnicodeDecodeError as error:
-        msg = f"{path}: cannot be read as UTF-8 text; check VAE_PIPELINE_CATALOG"
-        raise CatalogError(msg) from error
-    except yaml.YAMLError as error:
-        msg = f"{path}: no valid YAML: {' '.join(str(error).split())}"
-        raise CatalogError(msg) from error
+    content = read_yaml(path, "VAE_PIPELINE_CATALOG", CatalogError, text)
     if not isinstance(content, dict) or not isinstance(content.get("datasets"), dict):
         msg = f"{path}: a catalogue file is a mapping with 'datasets:' (name to entry)"
         raise CatalogError(msg)

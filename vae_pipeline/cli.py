@@ -1,4 +1,4 @@
-"""The command line: ``vae-pipeline run | tune | datasets | models | score | explain | serve | ui | demo``."""
+"""The command line: ``vae-pipeline run | tune | datasets | connect | models | score | serve | alerts | …``."""
 
 import argparse
 import json
@@ -84,6 +84,14 @@ def _add_making(commands: Any) -> None:
     datasets = commands.add_parser("datasets", help="what can be trained on")
     datasets.set_defaults(command=_datasets)
 
+    connect = commands.add_parser("connect", help="fill incoming/ from a database, address or topic")
+    connect.add_argument("name", help="of a connector in the files of VAE_PIPELINE_CONNECTORS")
+    how = connect.add_mutually_exclusive_group()
+    how.add_argument("--once", action="store_true", help="until the source has no more (as without options)")
+    how.add_argument("--forever", action="store_true", help="again and again; waits for a source that does not answer")
+    how.add_argument("--flush", action="store_true", help="once, with rows of times that may still grow")
+    connect.set_defaults(command=_connect)
+
     demo = commands.add_parser("demo", help="train on generated engines, recordings and pictures, and show the results")
     demo.set_defaults(command=_demo)
 
@@ -129,6 +137,18 @@ def _add_using(commands: Any) -> None:
     serve.add_argument("--follow", type=float, default=5.0, metavar="SECONDS", help="between looks at the registry (5)")
     serve.add_argument("--stay", action="store_true", help="keep the champions of now")
     serve.set_defaults(command=_serve)
+
+    alerts = commands.add_parser("alerts", help="what people were told, and what waits")
+    alerts.add_argument("--last", type=int, default=20, metavar="N", help="how many (20)")
+    sending = alerts.add_mutually_exclusive_group()
+    sending.add_argument("--test", action="store_true", help="send a test alert to every channel and say which work")
+    sending.add_argument("--deliver", action="store_true", help="deliver what waits, as the sensor alerts does")
+    alerts.set_defaults(command=_alerts)
+
+    metrics = commands.add_parser("metrics", help="answer /metrics for Prometheus: runs, freshness, champions, alerts")
+    metrics.add_argument("--host", default="127.0.0.1")
+    metrics.add_argument("--port", type=int, default=9110)
+    metrics.set_defaults(command=_metrics)
 
     ui = commands.add_parser("ui", help="open the Dagster UI")
     ui.add_argument("--port", type=int, default=3000)
@@ -304,6 +324,28 @@ def _datasets(_options: argparse.Namespace) -> int:
     return 0
 
 
+def _connect(options: argparse.Namespace) -> int:
+    from vae_pipeline.connectors.connect import connect
+    from vae_pipeline.connectors.pull import Pulled
+
+    def tell(pulled: Pulled) -> None:
+        for note in pulled.notes:
+            print(f"note        {note}")
+        if pulled.batches or not options.forever:
+            print(
+                f"pulled      {pulled.received} rows, {pulled.repeated} of them known; {pulled.rows} rows in "
+                f"{len(pulled.batches)} batches, {pulled.held} held back",
+                flush=True,
+            )
+
+    def warn(reason: str) -> None:
+        print(f"vae-pipeline: {' '.join(reason.split())}", file=sys.stderr, flush=True)
+
+    settings = load_settings()
+    connect(options.name, settings, forever=options.forever, flush=options.flush, tell=tell, warn=warn)
+    return 0
+
+
 def _models(options: argparse.Namespace) -> int:
     from vae_pipeline.console import grid
     from vae_pipeline.registry.shelf import Shelf
@@ -378,6 +420,61 @@ def _serve(options: argparse.Namespace) -> int:
         workers=options.workers,
         follow=None if options.stay else options.follow,
     )
+    return 0
+
+
+def _alerts(options: argparse.Namespace) -> int:
+    from vae_pipeline.alerts.deliver import deliver, try_channels
+    from vae_pipeline.alerts.outbox import open_outbox
+    from vae_pipeline.console import alerts_table
+
+    settings = load_settings()
+    if options.test:
+        tried, wrong = try_channels(settings)
+        for label, reason in tried:
+            print(f"{label}: {'took the test alert' if reason is None else f'did not take the test alert: {reason}'}")
+        for sentence in wrong or ([] if tried else ["no channel is set: set VAE_PIPELINE_ALERTS, see docs/alerts.md"]):
+            print(sentence)
+        return int(bool(wrong) or not tried or any(reason is not None for _, reason in tried))
+    if options.deliver:
+        found = deliver(settings)
+        print(found.told())
+        return int(bool(found.failed))
+    if options.last < 1:
+        msg = f"--last {options.last}: at least 1"
+        raise SettingError(msg)
+    outbox = open_outbox(settings)
+    kept, channels = outbox.last(options.last), outbox.channels().values()
+    print(alerts_table(kept) if kept else "nothing was told yet")
+    for channel in channels:
+        trouble = f"; {channel.failures} attempts in vain since: {channel.reason}" if channel.failures else ""
+        print(f"{channel.label}: took {channel.delivered} messages, {channel.waiting} alerts wait{trouble}")
+    return 0
+
+
+def _metrics(options: argparse.Namespace) -> int:
+    from vae_pipeline.alerts.outbox import open_outbox
+    from vae_pipeline.defs.execute import open_instance
+    from vae_pipeline.defs.run_metrics import run_metrics
+    from vae_pipeline.metrics.alerts import alert_metrics
+    from vae_pipeline.metrics.champions import champion_metrics
+    from vae_pipeline.metrics.drift import drift_metrics
+    from vae_pipeline.metrics.serve import serve_metrics
+    from vae_pipeline.metrics.source import Source
+    from vae_pipeline.registry.shelf import Shelf
+    from vae_pipeline.registry.tracking import Tracker
+    from vae_pipeline.storage import open_storage
+
+    settings = load_settings()
+    instance = open_instance(settings)
+    sources = [
+        Source("dagster", lambda: run_metrics(instance)),
+        Source("registry", lambda: champion_metrics(Shelf(Tracker(settings)))),
+        Source("drift", lambda: drift_metrics(open_storage(settings))),
+        Source("alerts", lambda: alert_metrics(open_outbox(settings)), keep=5.0),
+    ]
+    print(f"http://{options.host}:{options.port}/metrics", flush=True)
+    serve_metrics(sources, options.host, options.port)
     return 0
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["StageLog", "detector_table", "folds_table", "grid", "trials_table"]
+__all__ = ["StageLog", "alerts_table", "detector_table", "folds_table", "grid", "trials_table"]
 
 
 _MORE = {"partial_auc": "pAUC", "pixel_auroc": "pixel ROC-AUC", "aupro": "AUPRO"}
@@ -73,6 +73,19 @@ def folds_table(folds: Sequence[Any], mean: Mapping[str, float], spread: Mapping
     rows = [["fold", "held out", *(name.replace("_", " ") for name in mean)]]
     rows += [row(str(fold.number), str(len(fold.held_out)), fold.metrics) for fold in folds]
     return grid([*rows, row("mean", "", mean), row("spread", "", spread)])
+
+
+def alerts_table(kept: Sequence[Any]) -> str:
+    """Alerts with what each channel knows of them, oldest first; see `vae_pipeline.alerts.outbox.Kept`."""
+    rows = [["time", "severity", "about", "kind", "told", "text"]]
+    for each in kept:
+        alert = each.alert
+        told = ", ".join(f"{label} {state}" for label, state in sorted(each.states.items())) or "waits"
+        kind = f"{alert.kind.replace('_', ' ')}{' is over' if alert.over else ''}"
+        again = f" (and {each.repeats} more times)" if each.repeats else ""
+        time_ = f"{alert.time:%Y-%m-%d %H:%M:%S}"
+        rows.append([time_, alert.severity, alert.subject, kind, told, f"{alert.text}{again}"])
+    return grid(rows)
 
 
 class StageLog:

@@ -8,7 +8,8 @@ VaePipelineError
 ├── SourceError           raw data could not be brought in
 │   ├── DownloadError     no address delivered the archive
 │   ├── HashMismatchError
-│   └── ArchiveError      corrupted, truncated, unsafe or too large
+│   ├── ArchiveError      corrupted, truncated, unsafe or too large
+│   └── ConnectorError    a database, address or topic does not answer, or refuses
 ├── DataError             the rows, files or values themselves are unfit
 │   └── ValidationFailedError
 ├── StorageError          storage cannot be read or written
@@ -53,6 +54,10 @@ class HashMismatchError(SourceError):
 
 class ArchiveError(SourceError):
     """An archive is corrupted, truncated, unsafe or too large."""
+
+
+class ConnectorError(SourceError):
+    """A database, address or topic does not answer, or refuses."""
 
 
 class DataError(VaePipelineError):

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vae_pipeline.errors import SettingError
@@ -19,7 +19,11 @@ class Settings(BaseSettings):
 
     home: Path = Field(default=Path(".vae_pipeline"), description="everything the embedded default keeps")
     storage: str | None = Field(default=None, description="folder or s3://bucket/prefix; <home>/storage when left out")
+    incoming: str | None = Field(
+        default=None, description="folder or s3://bucket/prefix where new data arrive; <storage>/incoming when left out"
+    )
     catalog: str | None = Field(default=None, description="your own catalogue files, separated by ':'")
+    connectors: str | None = Field(default=None, description="files that describe connectors, separated by ':'")
     data_mirror: str | None = Field(
         default=None, description="folder, http(s):// or s3:// address that holds the archives"
     )
@@ -32,6 +36,23 @@ class Settings(BaseSettings):
     )
     threads: Annotated[int, Field(ge=1)] | None = Field(default=None, description="CPU threads of training and scoring")
 
+    alerts: SecretStr | None = Field(
+        default=None, description="addresses of channels for alerts, in the form of Apprise, separated by spaces"
+    )
+    alerts_file: Path | None = Field(default=None, description="file that holds such addresses")
+    alert_repeat: Annotated[float, Field(ge=0)] = Field(
+        default=60.0, description="minutes in which the same alert is not told again"
+    )
+    alert_every: Annotated[float, Field(ge=0)] = Field(
+        default=10.0, description="minutes in which a subject sends no more than five messages to a channel"
+    )
+    alert_anomalies: Annotated[int, Field(ge=1)] = Field(
+        default=3, description="alarms of a dataset and day that make an alert"
+    )
+    ui_address: str | None = Field(
+        default=None, description="where people reach the Dagster UI, such as http://host:3000; for links in alerts"
+    )
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -40,9 +61,12 @@ class Settings(BaseSettings):
     @property
     def storage_root(self) -> str:
         """The storage root as a path or URL."""
-        if self.storage is None:
-            return str(self.home / "storage")
-        return self.storage if "://" in self.storage else str(Path(self.storage).expanduser().resolve())
+        return str(self.home / "storage") if self.storage is None else _rooted(self.storage)
+
+    @property
+    def incoming_root(self) -> str:
+        """Where new data arrive, as a path or URL."""
+        return f"{self.storage_root.rstrip('/')}/incoming" if self.incoming is None else _rooted(self.incoming)
 
     @property
     def mlflow_uri(self) -> str:
@@ -52,7 +76,21 @@ class Settings(BaseSettings):
     @property
     def catalog_files(self) -> tuple[Path, ...]:
         """The user's own catalogue files, in order."""
-        return tuple(Path(item).expanduser() for item in (self.catalog or "").split(":") if item)
+        return _paths(self.catalog)
+
+    @property
+    def connector_files(self) -> tuple[Path, ...]:
+        """The files that describe connectors, in order."""
+        return _paths(self.connectors)
+
+
+def _paths(listed: str | None) -> tuple[Path, ...]:
+    return tuple(Path(item).expanduser() for item in (listed or "").split(":") if item)
+
+
+def _rooted(stated: str) -> str:
+    """A URL as it is, a path from the file system's root."""
+    return stated if "://" in stated else str(Path(stated).expanduser().resolve())
 
 
 @cache

@@ -8,14 +8,15 @@ and a folder without it does not exist. Readers get a local path from ``storage.
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 from upath import UPath
@@ -26,8 +27,10 @@ from vae_pipeline.settings import Settings
 
 __all__ = [
     "MANIFEST",
+    "Held",
     "Storage",
     "fingerprint",
+    "open_incoming",
     "open_storage",
     "place_folder",
     "told",
@@ -142,6 +145,22 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
+class Held(NamedTuple):
+    """A file below a root.
+
+    Attributes:
+        key: where it lies.
+        size: bytes.
+        changed: a text that differs after every change; on a local disk the time in nanoseconds.
+        time: when it was last changed, seconds since 1970; nan where the root does not say.
+    """
+
+    key: str
+    size: int
+    changed: str
+    time: float
+
+
 class Storage:
     """A root, local or ``s3://``, of folders under keys such as ``timeseries/FD001/raw/0a1b``."""
 
@@ -155,7 +174,8 @@ class Storage:
             self.root = UPath(root)
             _ = self.root.fs  # imports the client
         except (ValueError, ImportError) as error:
-            msg = f"VAE_PIPELINE_STORAGE={root!r} cannot be used: {error} (for s3:// install the extra 's3')"
+            named = "VAE_PIPELINE_STORAGE" if setting == "VAE_PIPELINE_HOME" else setting
+            msg = f"{named}={root!r} cannot be used: {error} (for s3:// install the extra 's3')"
             raise SettingError(msg) from error
         self._local = self.root.protocol in ("", "file", "local")
         self._cache = cache
@@ -246,17 +266,133 @@ class Storage:
         Raises:
             StorageError: nothing is kept there, or it cannot be read.
         """
-        with self._reached():
-            try:
-                return (self.root / key).read_bytes().decode()
-            except FileNotFoundError as error:
-                msg = f"{self.root / key}: nothing is kept there; materialize the stage that makes it"
-                raise StorageError(msg) from error
+        return self.read_bytes(key).decode()
 
     def has_text(self, key: str) -> bool:
         """Whether `write_text` wrote something under ``key``."""
         with self._reached():
             return (self.root / key).is_file()
+
+    def read_bytes(self, key: str) -> bytes:
+        """What `write_bytes` wrote.
+
+        Raises:
+            StorageError: nothing is kept there, or it cannot be read.
+        """
+        with self._reached():
+            try:
+                return (self.root / key).read_bytes()
+            except FileNotFoundError as error:
+                msg = f"{self.root / key}: nothing is kept there; materialize the stage that makes it"
+                raise StorageError(msg) from error
+
+    def move(self, key: str, into: str) -> None:
+        """Move a file; on a local disk it lies at one place at any moment, on S3 for a moment at both."""
+        if self._local:
+            source, target = Path((self.root / key).path), Path((self.root / into).path)
+            with told(target, self._setting):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(source, target)
+        else:
+            self.write_bytes(into, self.read_bytes(key))
+            self.remove(key)
+
+    def create_text(self, key: str, text: str) -> bool:
+        """Write a file under ``key`` unless there is one; gives whether it was written.
+
+        Of several that try at once one succeeds: locally by a link, on S3 by a conditional write.
+        """
+        try:
+            with self._reached():
+                if not self._local:
+                    self.root.fs.pipe_file((self.root / key).path, text.encode(), mode="create")
+                    return True
+                target = Path((self.root / key).path)
+                work = target.with_name(f".{target.name}.{os.getpid()}.{time.monotonic_ns()}")
+                write_bytes(work, text.encode(), self._setting)
+                try:
+                    os.link(work, target)
+                except FileExistsError:
+                    return False
+                finally:
+                    work.unlink()
+        except StorageError as error:
+            if isinstance(error.__cause__, FileExistsError):
+                return False
+            raise
+        return True
+
+    def files(self, key: str = "") -> list[Held]:
+        """All files at any depth below ``key``, by key; none where there is no such folder.
+
+        Raises:
+            StorageError: the root cannot be read.
+        """
+        with self._reached():
+            return sorted(self._files_here(key) if self._local else self._files_there(key))
+
+    def fetch(self, key: str, into: Path) -> None:
+        """Copy the file under ``key`` to a local path; folders above it are made.
+
+        Raises:
+            StorageError: it is not there or cannot be read, or ``into`` cannot be written.
+        """
+        with told(into):
+            into.parent.mkdir(parents=True, exist_ok=True)
+            with self._reached(), (self.root / key).open("rb") as source, into.open("wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+
+    def remove(self, key: str) -> None:
+        """Remove a file; one that is gone already is no error."""
+        with self._reached():
+            (self.root / key).unlink(missing_ok=True)
+
+    def remove_empty(self, key: str) -> None:
+        """Remove a folder of a local root and those in it that hold nothing; elsewhere there are no empty folders."""
+        if self._local:
+            for here, _, _ in sorted(os.walk((self.root / key).path), reverse=True):
+                with suppress(OSError):
+                    Path(here).rmdir()
+
+    def _files_here(self, key: str) -> Iterator[Held]:
+        root, start = Path(self.root.path), Path((self.root / key).path)
+
+        def refuse(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                raise error
+
+        for here, _, names in os.walk(start, onerror=refuse):
+            for name in names:
+                with suppress(FileNotFoundError):  # renamed or removed in this very moment
+                    stat = Path(here, name).stat()
+                    place = Path(here, name).relative_to(root).as_posix()
+                    yield Held(place, stat.st_size, str(stat.st_mtime_ns), stat.st_mtime)
+
+    def _files_there(self, key: str) -> Iterator[Held]:
+        client = self.root.fs
+        client.invalidate_cache()
+        start = (self.root / key).path.rstrip("/")
+        found: Any = client.find(start, detail=True)
+        for path, about in found.items():
+            when = about.get("LastModified") or about.get("modified") or about.get("created") or about.get("mtime")
+            seconds = when.timestamp() if hasattr(when, "timestamp") else when
+            place = path.strip("/").removeprefix(self.root.path.strip("/")).strip("/")
+            changed = f"{about.get('ETag', '')}{when}"
+            yield Held(place, int(about["size"]), changed, math.nan if seconds is None else float(seconds))
+
+    def names(self, key: str) -> list[str]:
+        """Names of the files and folders right below ``key``, sorted; none where nothing is kept there.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        with self._reached():
+            if not self._local:
+                self.root.fs.invalidate_cache()  # others write too
+            try:
+                return sorted(item.name for item in (self.root / key).iterdir() if item.name)
+            except (FileNotFoundError, NotADirectoryError):  # the second is what remote roots raise
+                return []
 
     def _require(self, key: str) -> None:
         if not self.exists(key):
@@ -274,7 +410,8 @@ class Storage:
             yield
         except Exception as error:
             reason = str(error) or type(error).__name__
-            msg = f"{self.root}: {reason}; check VAE_PIPELINE_STORAGE, its credentials and the network"
+            named = "VAE_PIPELINE_STORAGE" if self._setting == "VAE_PIPELINE_HOME" else self._setting
+            msg = f"{self.root}: {reason}; check {named}, its credentials and the network"
             raise StorageError(msg) from error
 
     @staticmethod
@@ -296,3 +433,10 @@ def open_storage(settings: Settings) -> Storage:
     """The storage that settings name."""
     setting = "VAE_PIPELINE_HOME" if settings.storage is None else "VAE_PIPELINE_STORAGE"
     return Storage(settings.storage_root, settings.home / "cache", setting)
+
+
+def open_incoming(settings: Settings) -> Storage:
+    """Where new data arrive, in folders ``<line>/<dataset>/``."""
+    setting = "VAE_PIPELINE_HOME" if settings.storage is None else "VAE_PIPELINE_STORAGE"
+    chosen = setting if settings.incoming is None else "VAE_PIPELINE_INCOMING"
+    return Storage(settings.incoming_root, settings.home / "cache", chosen)

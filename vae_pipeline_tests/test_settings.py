@@ -66,3 +66,20 @@ def test_settings_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = load_settings()
     monkeypatch.setenv("VAE_PIPELINE_THREADS", "3")
     assert load_settings() is first
+
+
+def test_addresses_of_alerts_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAE_PIPELINE_ALERTS", "mailtos://user:password@example.com")
+    settings = load_settings()
+    assert "password" not in repr(settings) + str(settings) + settings.model_dump_json()
+    monkeypatch.setenv("VAE_PIPELINE_ALERT_REPEAT", "-1")
+    load_settings.cache_clear()
+    with pytest.raises(SettingError, match=r"^VAE_PIPELINE_ALERT_REPEAT: .*-1") as raised:
+        load_settings()
+    assert "password" not in str(raised.value)
+
+
+def test_new_data_arrive_in_storage_or_in_a_place_of_their_own(tmp_path):
+    assert Settings(home=tmp_path).incoming_root == str(tmp_path / "storage/incoming")
+    assert Settings(home=tmp_path, storage="s3://bucket/a/").incoming_root == "s3://bucket/a/incoming"
+    assert Settings(home=tmp_path, incoming=str(tmp_path / "ftp")).incoming_root == str(tmp_path / "ftp")

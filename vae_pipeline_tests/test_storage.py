@@ -330,3 +330,77 @@ class TestFiles:
             write_bytes(path, b"new")
         assert path.read_bytes() == b"old"
         assert leftovers(tmp_path) == ["a.txt"]
+
+
+class TestNames:
+    def test_are_of_what_lies_right_below(self, storage: Storage) -> None:
+        for key in ("predictions/b/2/x", "predictions/a/1/x", "predictions/file"):
+            storage.write_text(key, "")
+        assert storage.names("predictions") == ["a", "b", "file"]
+        assert storage.names("predictions/a/1") == ["x"]
+
+    def test_of_what_is_not_there_are_none(self, storage: Storage) -> None:
+        assert storage.names("predictions") == []
+
+    def test_are_those_of_now_whoever_wrote_them(self, storage: Storage, root: str, tmp_path: Path) -> None:
+        storage.write_text("predictions/a", "")
+        assert storage.names("predictions") == ["a"]
+        Storage(root, tmp_path / "other").write_text("predictions/b", "")
+        assert storage.names("predictions") == ["a", "b"]
+
+
+class TestSmallFiles:
+    def test_of_several_that_create_a_file_one_succeeds(self, storage: Storage, tmp_path: Path) -> None:
+        assert storage.create_text("a/b.json", "first")
+        assert not storage.create_text("a/b.json", "second")
+        assert storage.read_text("a/b.json") == "first"
+        assert [name for name in leftovers(tmp_path) if name.startswith(".")] == []
+
+    def test_files_are_listed_with_their_sizes_and_change_when_they_do(self, storage: Storage) -> None:
+        assert storage.files("a") == []
+        storage.write_text("a/b/c.txt", "12345")
+        storage.write_text("d.txt", "1")
+        (held,) = storage.files("a")
+        assert (held.key, held.size) == ("a/b/c.txt", 5)
+        assert [each.key for each in storage.files()] == ["a/b/c.txt", "d.txt"]
+        storage.write_text("a/b/c.txt", "54321")
+        assert storage.files("a")[0].changed != held.changed
+
+    def test_a_file_is_fetched_and_removed(self, storage: Storage, tmp_path: Path) -> None:
+        storage.write_text("a/b.txt", "text")
+        storage.fetch("a/b.txt", tmp_path / "deep" / "copy.txt")
+        assert (tmp_path / "deep" / "copy.txt").read_text() == "text"
+        for _ in range(2):
+            storage.remove("a/b.txt")
+        assert storage.files() == []
+        with pytest.raises(StorageError):
+            storage.fetch("a/b.txt", tmp_path / "copy.txt")
+
+    def test_only_empty_folders_are_removed(self, storage: Storage, root: str) -> None:
+        storage.write_text("a/b/c.txt", "1")
+        storage.write_text("a/d/e.txt", "1")
+        storage.remove("a/d/e.txt")
+        storage.remove_empty("a")
+        assert [held.key for held in storage.files()] == ["a/b/c.txt"]
+        assert (storage.root / "a" / "b").exists()
+        if "://" not in root:
+            assert not Path(root, "a/d").exists()
+
+    def test_a_file_in_place_of_the_root_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "root").write_text("-")
+        with pytest.raises(StorageError, match="set VAE_PIPELINE_INCOMING to a folder"):
+            Storage(str(tmp_path / "root"), tmp_path, "VAE_PIPELINE_INCOMING").files("timeseries")
+
+
+@pytest.mark.parametrize("root", ["local", "memory"])
+def test_a_file_that_is_moved_lies_at_its_new_place_alone(tmp_path, root):
+    address = str(tmp_path / "storage") if root == "local" else f"memory://{tmp_path.name}"
+    storage = Storage(address, tmp_path / "cache")
+    storage.write_bytes("staged/a", b"content")
+    storage.move("staged/a", "incoming/line/a")
+    assert not storage.has_text("staged/a")
+    assert storage.read_bytes("incoming/line/a") == b"content"
+    storage.remove("incoming/line/a")
+    storage.remove("incoming/line/a")
+    with pytest.raises(StorageError, match="nothing is kept there"):
+        storage.read_bytes("incoming/line/a")

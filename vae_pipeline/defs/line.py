@@ -4,16 +4,21 @@ import dagster as dg
 
 from vae_pipeline.artifacts import chain
 from vae_pipeline.defs.champion_changed import champion_changed_sensor
+from vae_pipeline.defs.drift_daily import drift_daily_schedule, drift_job
+from vae_pipeline.defs.new_data import new_data_sensor
 from vae_pipeline.defs.partitions import line_partitions
+from vae_pipeline.defs.retrain_sensor import retrain_sensor
 from vae_pipeline.defs.stages.bento import bento_asset
 from vae_pipeline.defs.stages.calibrated import calibrated_asset
 from vae_pipeline.defs.stages.cross_validated import cross_validated_asset
+from vae_pipeline.defs.stages.drift_report import drift_report_asset
 from vae_pipeline.defs.stages.evaluated import evaluated_asset
 from vae_pipeline.defs.stages.explained import explained_asset
 from vae_pipeline.defs.stages.features import features_asset
 from vae_pipeline.defs.stages.paired import paired_features_asset, paired_raw_asset
 from vae_pipeline.defs.stages.promoted import promoted_asset
 from vae_pipeline.defs.stages.raw import raw_asset
+from vae_pipeline.defs.stages.received import received_asset
 from vae_pipeline.defs.stages.registered import registered_asset
 from vae_pipeline.defs.stages.trained import trained_asset
 from vae_pipeline.defs.stages.tuned import tuned_asset
@@ -34,8 +39,8 @@ _STAGES = (
     promoted_asset,
 )
 
-_ON_DEMAND = (tuned_asset, cross_validated_asset)
-"""Stages that a person asks for; the line runs without them."""
+_ON_DEMAND = (tuned_asset, cross_validated_asset, received_asset)
+"""Stages that a person or a sensor asks for; the line runs without them."""
 
 _TUNING = ("raw", "validated", "features", "tuned")
 
@@ -48,7 +53,7 @@ _SUNDAY = {"timeseries": 3, "vision": 3, "multimodal": 6}
 
 
 def line_definitions(line: Line) -> dg.Definitions:
-    """Assets, jobs and weekly schedule of a line."""
+    """Assets, jobs, schedules and sensors of a line."""
     partitions = line_partitions(line)
     job = dg.define_asset_job(
         line,
@@ -78,6 +83,13 @@ def line_definitions(line: Line) -> dg.Definitions:
         executor_def=dg.in_process_executor,
     )
 
+    intake = dg.define_asset_job(
+        f"{line}_intake",
+        selection=dg.AssetSelection.assets([line, "received"]),
+        description="Take what lies complete in incoming: into the next version of the dataset, or into quarantine.",
+        executor_def=dg.in_process_executor,
+    )
+
     @dg.schedule(
         job=job,
         cron_schedule=f"0 {_SUNDAY[line]} * * 0",
@@ -94,10 +106,12 @@ def line_definitions(line: Line) -> dg.Definitions:
         week = context.scheduled_execution_time.date().isoformat()
         return [dg.RunRequest(run_key=f"{week}-{name}", partition_key=name) for name in known]
 
+    drift = drift_job(line)
+    own = [new_data_sensor(line, set(partitions.get_partition_keys())), retrain_sensor(line)]
     stages = (*_STAGES, *_ON_DEMAND) if line in TUNED else _PAIRED
     return dg.Definitions(
-        assets=[*(stage(line) for stage in stages), bento_asset(line)],
-        jobs=[job, packing, tuning, folds] if line in TUNED else [job, packing],
-        schedules=[retrain_weekly],
-        sensors=[champion_changed_sensor(line)],
+        assets=[*(stage(line) for stage in stages), bento_asset(line), drift_report_asset(line)],
+        jobs=[job, packing, drift, tuning, folds, intake] if line in TUNED else [job, packing, drift],
+        schedules=[retrain_weekly, drift_daily_schedule(line)],
+        sensors=[champion_changed_sensor(line), *(own if line in TUNED else [])],
     )

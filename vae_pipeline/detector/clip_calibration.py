@@ -17,6 +17,7 @@ from vae_pipeline.detector.sounds import SoundDetector, observed_units
 from vae_pipeline.errors import CalibrationError
 from vae_pipeline.explanation.sensors import NormalSensors
 from vae_pipeline.features.feature_set import FeatureSet
+from vae_pipeline.features.inputs import frame_means
 from vae_pipeline.features.windows import Windows
 from vae_pipeline.records import Calibration, Dataset
 
@@ -50,7 +51,7 @@ def calibrate_clips(
     session = NetworkSession(network)
     stated = cast("Calibration", dataset.calibration)
     late = min(stated.late or features.length, features.length)  # all frames of a recording are alike
-    scorer, parts, latents, labels = _observed(session, features, late)
+    scorer, parts, latents, labels, clips = _observed(session, features, late)
     normal = labels != 1
     scorer = replace(scorer.standardised(parts[normal]), form=stated.score or FORM)
     scores = scorer.combine(parts)
@@ -73,10 +74,21 @@ def calibrate_clips(
         features.scaler,
         scorer,
         session,
-        {"scores": scores[normal], "latents": latents[normal]},
+        {
+            "scores": scores[normal],
+            "latents": latents[normal],
+            "inputs": np.stack([_band_means(features, clip) for clip in clips.tolist()]),
+            "units": np.arange(len(clips)),
+        },
         NormalSensors.of_units(_normal_batches(session, features, int(normal.sum())), late),
     )
     return detector, CalibrationReport.of(normal, "nothing", (), "clips")
+
+
+def _band_means(features: FeatureSet, clip: int) -> np.ndarray:
+    """Mean level of each mel band of a clip, shape (bands,)."""
+    segment = features.segments[clip]
+    return frame_means(np.asarray(features.rows[segment.start : segment.stop]), features.scaler)
 
 
 def _normal_batches(
@@ -93,8 +105,11 @@ def _normal_batches(
 
 def _observed(
     session: NetworkSession, features: FeatureSet, late: int
-) -> tuple[ClipScorer, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[ClipScorer, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A scorer with the statistics of normal clips; parts (n, 4), latents (n, latent) and labels (n,) of clips.
+
+    The last are the codes of the normal clips, which come first.
+
 
     The spread between clips is what counts: that between the windows of one clip is far larger and averages out. Each
     normal clip's parts come from statistics of the other clips. With few calibration clips those fitted on are used
@@ -106,10 +121,11 @@ def _observed(
 
     codes, summary = averaged(observed(features.windows("calibrate")), late)
     labels = features.row_label[[features.segments[code].start for code in codes]]
-    normal = _taken(summary, labels != 1)
+    normal, clips = _taken(summary, labels != 1), np.asarray(codes)[labels != 1]
     if len(normal.latent) < ENOUGH_CLIPS:
-        _, fitted = averaged(observed(features.windows("fit", healthy_only=True)), late)
+        others, fitted = averaged(observed(features.windows("fit", healthy_only=True)), late)
         normal = Summary(*(np.concatenate(pair) for pair in zip(normal, fitted, strict=True)))
+        clips = np.concatenate([clips, others])
     if len(normal.latent) < FEWEST:
         msg = f"{len(normal.latent)} normal clips to calibrate on, {FEWEST} are needed; add some"
         raise CalibrationError(msg)
@@ -118,7 +134,7 @@ def _observed(
     parts = np.concatenate([_crossed(normal, late), scorer.parts(anomalous)])
     latents = np.concatenate([normal.latent, anomalous.latent])
     known = np.repeat(np.array([0, 1], dtype=np.int8), [len(normal.latent), len(anomalous.latent)])
-    return scorer, parts, latents, known
+    return scorer, parts, latents, known, clips
 
 
 def _crossed(normal: Summary, late: int) -> np.ndarray:

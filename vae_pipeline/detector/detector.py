@@ -72,7 +72,8 @@ class Detector(ABC):
     Attributes:
         description: schema, form and threshold.
         session: the network.
-        reference: scores and latents of normal calibration samples, what the world looked like when it was fitted.
+        reference: scores, latents, inputs and units of normal calibration samples, what the world looked like when it
+            was fitted; what was not kept yet when a detector was calibrated is missing.
     """
 
     def __init__(

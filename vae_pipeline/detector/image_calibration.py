@@ -22,6 +22,7 @@ from vae_pipeline.detector.session import IMAGE_BATCH, NetworkSession
 from vae_pipeline.errors import CalibrationError
 from vae_pipeline.features.image_anomalies import HELD_OUT, as_pictures, planes, salience, with_anomalies
 from vae_pipeline.features.image_set import ImageSet
+from vae_pipeline.features.inputs import colour_means
 from vae_pipeline.features.stored_images import Pixels
 from vae_pipeline.features.windows import evenly
 from vae_pipeline.records import Dataset, ImageCalibration
@@ -127,7 +128,12 @@ def calibrate_images(
         ),
         whole,
         session,
-        {"scores": scores[kept], "latents": latents[kept]},
+        {
+            "scores": scores[kept],
+            "latents": latents[kept],
+            "inputs": np.stack([colour_means(images.pixels[place]) for place in normal[kept].tolist()]),
+            "units": np.arange(len(kept)),
+        },
         images.registration,
     )
     return detector, CalibrationReport.of(

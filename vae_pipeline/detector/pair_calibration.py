@@ -25,6 +25,7 @@ from vae_pipeline.detector.window_calibration import calibrate_windows
 from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.errors import CalibrationError
 from vae_pipeline.features.image_anomalies import HELD_OUT, as_pictures, planes, salience, with_anomalies
+from vae_pipeline.features.inputs import colour_means
 from vae_pipeline.features.pair_set import Paired, PairSet
 from vae_pipeline.features.windows import evenly
 from vae_pipeline.records import Dataset, FusionCalibration
@@ -99,10 +100,25 @@ def calibrate_pairs(
         images,
         scorer,
         session,
-        {"scores": scores[kept], "windows": together[0][kept], "images": together[1][kept]},
+        {"scores": scores[kept], "windows": together[0][kept], "images": together[1][kept], "units": normal.unit[kept]},
     )
+    detector.reference |= _where_they_lie(detector, pairs, normal.subset(kept))
     criterion = f"windows by {window_report.criterion}, images by {image_report.criterion}"
     return detector, CalibrationReport.of(np.ones(len(normal), dtype=bool), criterion, forms, "pairs")
+
+
+def _where_they_lie(detector: PairDetector, pairs: PairSet, normal: Paired) -> dict[str, np.ndarray]:
+    """Latents of normal pairs, and the means of their inputs where those can be told."""
+    latents, colours = [], []
+    for first in range(0, len(normal), PAIR_BATCH):
+        some = np.arange(first, min(first + PAIR_BATCH, len(normal)))
+        pixels = normal.pixels[normal.images[some]]
+        latents.append(detector.judged(normal.windows.take(some), pixels).latent)
+        colours.append(colour_means(pixels))
+    found = {"latents": np.concatenate(latents)}
+    if (inputs := pairs.windows.inputs(normal.windows)) is not None:
+        found["inputs"] = np.concatenate([inputs, np.concatenate(colours)], axis=1)
+    return found
 
 
 def chosen_form(forms: tuple[FormFigure, ...]) -> str:

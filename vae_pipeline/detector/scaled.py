@@ -29,7 +29,8 @@ class ScaledDetector(Detector, Generic[S]):
         scaler: raw rows to scaled rows.
         scorer: what the network makes of them to scores.
         session: the network.
-        reference: scores and latents of normal calibration samples, what the world looked like when it was fitted.
+        reference: scores, latents, inputs and units of normal calibration samples, what the world looked like when it
+            was fitted; what was not kept yet when a detector was calibrated is missing.
         sensors: what sensors do on normal calibration samples; None where it was calibrated before that was kept.
     """
 

@@ -73,7 +73,11 @@ def calibrate_windows(
     scorer = replace(scorer, form=stated.score or chosen_form(criterion, forms))
     scores = scorer.combine(parts)
     threshold = choose(scores, labels, stated)
-    reference = {"scores": scores[normal], "latents": latents[normal]}
+    kept = np.flatnonzero(normal)[evenly(int(normal.sum()), REFERENCE_SIZE)]
+    shown = windows.subset(kept)
+    reference = {"scores": scores[kept], "latents": latents[kept], "units": features.units(shown)}
+    if (inputs := features.inputs(shown)) is not None:
+        reference["inputs"] = inputs
     detector = WindowDetector(
         WindowDescription(
             line=dataset.line,
@@ -91,7 +95,7 @@ def calibrate_windows(
         features.scaler,
         scorer,
         session,
-        {name: values[evenly(len(values), REFERENCE_SIZE)] for name, values in reference.items()},
+        reference,
         NormalSensors.of_windows(session.batches(windows.subset(normal).evenly(EXPLAINED)), scorer.late),
     )
     return detector, CalibrationReport.of(normal, criterion, forms, "windows")

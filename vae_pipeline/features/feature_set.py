@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from vae_pipeline.errors import DataError
+from vae_pipeline.features.inputs import known_means
 from vae_pipeline.features.labels import whole_windows
 from vae_pipeline.features.scaling import RegimeScaler
 from vae_pipeline.features.splits import Segment
 from vae_pipeline.features.windows import Windows
 from vae_pipeline.records import Part
 
-__all__ = ["FOLDS", "FeatureSet", "fold_folders"]
+__all__ = ["FOLDS", "SETTINGS", "FeatureSet", "fold_folders"]
+
+SETTINGS = "settings.npy"
 
 FOLDS = "folds"
 """Leave-out folds of a set with few units, each a features folder of its own."""
@@ -41,6 +44,8 @@ class FeatureSet:
         stride: rows from one window to the next.
         scaler: how rows were scaled.
         segments: runs of rows of one unit and part, in row order.
+        row_settings: raw settings, shape (n_rows, settings), float32, memory-mapped; None where there is one regime, or
+            the folder was made before they were kept.
     """
 
     folder: Path
@@ -57,6 +62,7 @@ class FeatureSet:
     stride: int
     scaler: RegimeScaler
     segments: tuple[Segment, ...]
+    row_settings: np.ndarray | None = None
 
     @classmethod
     def open(cls, folder: Path) -> "FeatureSet":
@@ -68,6 +74,8 @@ class FeatureSet:
         try:
             about = json.loads((folder / "features.json").read_text())
             rows = np.load(folder / "rows.npy", mmap_mode="r")
+            known = (folder / SETTINGS).exists()
+            row_settings = np.load(folder / SETTINGS, mmap_mode="r") if known else None
             with np.load(folder / "rows.npz") as arrays:
                 row = {name: arrays[name] for name in _ROW_ARRAYS}
             with np.load(folder / "scaling.npz") as arrays:
@@ -92,6 +100,7 @@ class FeatureSet:
             stride=int(window["stride"]),
             scaler=scaler,
             segments=segments,
+            row_settings=row_settings,
         )
 
     @property
@@ -124,6 +133,24 @@ class FeatureSet:
     def units(self, windows: Windows) -> np.ndarray:
         """Code of each window's unit, an index into ``unit_names``, shape (n_windows,), int32."""
         return self.row_unit[windows.ends]
+
+    def inputs(self, windows: Windows) -> np.ndarray | None:
+        """Mean of each sensor, and of each setting where regimes matter, over each window, in raw units.
+
+        Shape (n_windows, inputs), as the prediction log keeps them; None where settings matter and were not kept.
+        Values that were missing count as the ones they were filled with.
+        """
+        several = self.scaler.regimes > 1
+        if several and self.row_settings is None:
+            return None
+        found = []
+        for start in windows.starts.tolist():
+            rows = slice(start, start + windows.length)
+            scaled = np.asarray(windows.rows[rows])
+            settings = np.empty((len(scaled), 0)) if self.row_settings is None else np.asarray(self.row_settings[rows])
+            raw = self.scaler.restored(scaled, settings)
+            found.append(known_means(np.concatenate([raw, settings], axis=1) if several else raw, axis=0))
+        return np.array(found).reshape(len(found), -1)
 
     def age(self, windows: Windows) -> np.ndarray:
         """Rows from the unit's first row to each window's last, 0 at the first, shape (n_windows,), int64."""

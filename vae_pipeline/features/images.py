@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from vae_pipeline.errors import DataError
 from vae_pipeline.features.pictures import decode_picture, resized
 from vae_pipeline.features.registration import Registration, straightened
+from vae_pipeline.features.splits import added_later, batch_marks, split_added
 from vae_pipeline.features.stored_images import StoredImages, storing
 from vae_pipeline.records import Dataset, Part
 from vae_pipeline.settings import has_gpu
@@ -40,8 +41,13 @@ def build_images(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
         DataError: an image cannot be used, or there are too few; the message names the file or the setting.
     """
     size = image_size(dataset)
-    entries = _index(raw)
-    parts = split_images([entry["label"] for entry in entries], [entry["for_test"] for entry in entries], dataset)
+    entries, marks = _index(raw), batch_marks(raw)
+    parts = split_images(
+        [entry["label"] for entry in entries],
+        [entry["for_test"] for entry in entries],
+        dataset,
+        [entry["unit"] if added_later(entry["unit"], marks) else None for entry in entries],
+    )
     kept = []
     with storing(folder / "images.npy", len(entries), size) as store:
         for number, (entry, part) in enumerate(zip(entries, parts, strict=True)):
@@ -99,18 +105,23 @@ def _keep_mask(raw: Path, mask: str | None, folder: Path, number: int) -> str | 
     return kept
 
 
-def split_images(labels: Sequence[int], for_test: Sequence[bool], dataset: Dataset) -> list[Part]:
+def split_images(
+    labels: Sequence[int], for_test: Sequence[bool], dataset: Dataset, added: Sequence[str | None] = ()
+) -> list[Part]:
     """The part of each image: those that came for testing test, the others fit and calibrate.
 
-    Without test images a share ``split.test`` of the normal ones is cut off.
+    Without test images a share ``split.test`` of the normal ones is cut off. ``added`` names the images that came with
+    batches; they are drawn on their own, see `split_added`.
 
     Raises:
         DataError: there are fewer than six normal images to fit and calibrate on.
     """
     parts: list[Part] = ["test" if test or label == 1 else "fit" for label, test in zip(labels, for_test, strict=True)]
-    normal = [number for number, part in enumerate(parts) if part == "fit"]
+    later = {number: name for number, name in enumerate(added) if name is not None}
+    normal = [number for number, part in enumerate(parts) if part == "fit" and number not in later]
     shuffled = [normal[number] for number in np.random.default_rng(dataset.split.seed).permutation(len(normal))]
-    if not any(for_test):
+    has_test = any(test for number, test in enumerate(for_test) if number not in later)
+    if not has_test:
         for number in shuffled[: round(dataset.split.test * len(normal))]:
             parts[number] = "test"
     rest = [number for number in shuffled if parts[number] == "fit"]
@@ -122,6 +133,10 @@ def split_images(labels: Sequence[int], for_test: Sequence[bool], dataset: Datas
     calibrate = max(FEWEST_TO_CALIBRATE, round(dataset.split.calibrate * len(rest)))
     for number in rest[: min(calibrate, len(rest) - 2)]:
         parts[number] = "calibrate"
+    free = {number: name for number, name in later.items() if parts[number] == "fit"}
+    drawn = split_added(list(free.values()), dataset.split, has_test)
+    for number, name in free.items():
+        parts[number] = drawn[name]
     return parts
 
 

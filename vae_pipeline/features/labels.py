@@ -19,7 +19,8 @@ def row_labels(
     """Label and health of every row.
 
     Run-to-failure: anomalous below ``rule.anomalous_below`` cycles of remaining life, healthy from
-    ``rule.healthy_from``; the rows between are neither anomalous nor fitted on. With a label column rows are healthy
+    ``rule.healthy_from``; the rows between are neither anomalous nor fitted on; where the remaining life
+    is unknown, a label of 0 or 1 speaks. With a label column rows are healthy
     unless labelled 1; without labels all are. Only rows of the training file are ever healthy.
 
     Args:
@@ -39,7 +40,10 @@ def row_labels(
         with np.errstate(invalid="ignore"):
             anomalous = remaining_life < rule.anomalous_below
             healthy = remaining_life >= rule.healthy_from
-        found = np.where(np.isnan(remaining_life), -1, anomalous).astype(np.int8)
+        unknown = np.isnan(remaining_life)
+        stated = np.full(rows, -1, dtype=np.int8) if label is None else np.asarray(label, dtype=np.int8)
+        found = np.where(unknown, stated, anomalous).astype(np.int8)
+        healthy |= unknown & (stated == 0)
     elif rule.run_to_failure and training:
         msg = (
             "train.parquet: no column 'remaining_life', which labels.healthy_from needs; "

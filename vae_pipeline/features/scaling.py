@@ -97,6 +97,16 @@ class RegimeScaler:
             np.asanyarray(settings, dtype=np.float64)[:, :used], self.setting_mean, self.setting_sd, self.centres
         )
 
+    def restored(self, rows: np.ndarray, settings: np.ndarray) -> np.ndarray:
+        """Scaled rows (n, sensors) in the sensors' own units, but for what was clipped or filled, float64.
+
+        Args:
+            rows: what `transform` gave.
+            settings: of these rows, shape (n, settings).
+        """
+        regime = self.regime_of(settings)
+        return np.asarray(rows, dtype=np.float64) * self.sd[regime] + self.mean[regime]
+
     def transform(self, sensors: np.ndarray, settings: np.ndarray) -> np.ndarray:
         """Scaled rows, shape (n, sensors), float32; NaN stays NaN (see ``fill_gaps``).
 

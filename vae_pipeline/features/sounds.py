@@ -14,7 +14,7 @@ from vae_pipeline.features.clips import read_clip
 from vae_pipeline.features.feature_set import FOLDS, FeatureSet
 from vae_pipeline.features.log_mel import band_frequencies, log_mel
 from vae_pipeline.features.scaling import RegimeScaler
-from vae_pipeline.features.splits import Segment
+from vae_pipeline.features.splits import Segment, added_later, batch_marks, split_added
 from vae_pipeline.features.window_facts import window_facts
 from vae_pipeline.records import Dataset, Part, Sound
 from vae_pipeline.storage import write_json
@@ -33,12 +33,16 @@ MOST_FOLDS = 20
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording of the index: where it is, whether it is abnormal (-1 unknown), whether it came as a test clip."""
+    """A recording of the index: where it is, whether it is abnormal (-1 unknown), whether it came as a test clip.
+
+    ``added`` says whether it came with a batch.
+    """
 
     unit: str
     file: Path
     label: int
     for_test: bool
+    added: bool = False
 
 
 def build_sounds(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
@@ -90,16 +94,17 @@ def split_clips(clips: Sequence[Clip], dataset: Dataset, left_out: tuple[str, ..
     Raises:
         DataError: fewer than three normal clips are left to fit and calibrate on.
     """
-    given = any(clip.for_test for clip in clips)
+    given = any(clip.for_test and not clip.added for clip in clips)
     parts: list[Part] = ["test" if clip.for_test or clip.label == 1 else "fit" for clip in clips]
-    normal = [number for number, part in enumerate(parts) if part == "fit"]
+    normal = [number for number, part in enumerate(parts) if part == "fit" and not clips[number].added]
+    added = [number for number, part in enumerate(parts) if part == "fit" and clips[number].added]
     shuffled = [normal[number] for number in np.random.default_rng(dataset.split.seed).permutation(len(normal))]
     if left_out is not None:
         tested = [number for number in shuffled if clips[number].unit in left_out]
     elif given:
         tested = []
     else:
-        anomalous = sum(clip.label == 1 for clip in clips)
+        anomalous = sum(clip.label == 1 and not clip.added for clip in clips)
         wanted = anomalous or max(1, round(dataset.split.test * len(normal)))
         tested = shuffled[: max(0, min(wanted, len(normal) // 2, len(normal) - FEWEST))]
     for number in tested:
@@ -113,6 +118,9 @@ def split_clips(clips: Sequence[Clip], dataset: Dataset, left_out: tuple[str, ..
     calibrate = min(max(1, round(dataset.split.calibrate * len(rest))), len(rest) - 1)
     for number in rest[:calibrate]:
         parts[number] = "calibrate"
+    later = split_added([clips[number].unit for number in added], dataset.split, given or left_out is not None)
+    for number in added:
+        parts[number] = "test" if clips[number].unit in (left_out or ()) else later[clips[number].unit]
     return parts
 
 
@@ -124,13 +132,15 @@ def band_names(sound: Sound) -> tuple[str, ...]:
 
 def _clips(raw: Path) -> list[Clip]:
     found: list[Clip] = []
+    marks = batch_marks(raw)
     for part in ("train", "test"):
         file = raw / f"{part}.parquet"
         if not file.exists():
             continue
         index = pq.read_table(file, columns=["unit", "file", "label"]).to_pydict()
         for unit, name, label in zip(index["unit"], index["file"], index["label"], strict=True):
-            found.append(Clip(str(unit), raw / str(name), -1 if label is None else int(label), part == "test"))
+            later = added_later(str(unit), marks)
+            found.append(Clip(str(unit), raw / str(name), -1 if label is None else int(label), part == "test", later))
     if not found:
         msg = f"{raw}: holds no index of recordings; materialize the raw data again"
         raise DataError(msg)

@@ -1,15 +1,22 @@
-"""Fit, calibrate and test parts: by unit, or by time where there are too few units; never by window."""
+"""Fit, calibrate and test parts: by unit, or by time where there are too few units; never by window.
 
-from collections.abc import Sequence
+Units of batches that came later are drawn batch by batch, so that a new batch moves no unit that was there before: a
+challenger is not tested on what its champion was fitted on.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vae_pipeline.errors import DataError
+from vae_pipeline.features.source import source_of
 from vae_pipeline.records import Part, Split
 
-__all__ = ["Segment", "split_rows", "split_table", "split_units"]
+__all__ = ["Segment", "added_later", "batch_marks", "split_added", "split_rows", "split_table", "split_units"]
 
 _FEW_UNITS = 3
 
@@ -63,6 +70,45 @@ def split_units(names: Sequence[str], split: Split, has_test: bool) -> dict[str,
     return parts
 
 
+def batch_marks(raw: Path) -> frozenset[str]:
+    """What the units of batches are named after (``<mark>:<unit>``), as ``source.json`` in a raw folder lists them.
+
+    Raises:
+        DataError: the file is no valid JSON.
+    """
+    return frozenset(batch["mark"] for batch in source_of(raw).get("batches", ()))
+
+
+def added_later(unit: str, marks: Collection[str]) -> bool:
+    """Whether a unit came with a batch."""
+    return unit.partition(":")[0] in marks
+
+
+def split_added(names: Sequence[str], split: Split, has_test: bool) -> dict[str, Part]:
+    """The part of each unit of batches, ``<mark>:<unit>``; what else there is plays no role.
+
+    Within a batch units are ordered by a hash of their names, seeded with ``split.seed``: the first share ``test``
+    tests unless the dataset has a test part, then ``calibrate`` of the others, and the rest fits. A batch of one unit
+    goes where its hash falls.
+    """
+    batches: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        batches.setdefault(name.partition(":")[0], []).append(name)
+    test = 0.0 if has_test else split.test
+    calibrate = test + split.calibrate * (1.0 - test)
+
+    def hashed(name: str) -> float:
+        return int(hashlib.sha256(f"{split.seed}:{name}".encode()).hexdigest()[:12], 16) / 16**12
+
+    parts: dict[str, Part] = {}
+    for units in batches.values():
+        ordered = sorted(units, key=hashed)
+        for place, name in enumerate(ordered):
+            reached = hashed(name) if len(units) == 1 else (place + 0.5) / len(units)
+            parts[name] = "test" if reached < test else "calibrate" if reached < calibrate else "fit"
+    return parts
+
+
 def split_rows(rows: int, split: Split, has_test: bool, length: int) -> list[tuple[Part, int, int]]:
     """Blocks ``(part, start, stop)`` of a unit cut by time: fit, then calibrate, then test, ``length`` rows apart.
 
@@ -84,7 +130,13 @@ def split_rows(rows: int, split: Split, has_test: bool, length: int) -> list[tup
     return blocks
 
 
-def split_table(units: Sequence[tuple[str, int, int]], split: Split, has_test: bool, length: int) -> list[Segment]:
+def split_table(
+    units: Sequence[tuple[str, int, int]],
+    split: Split,
+    has_test: bool,
+    length: int,
+    marks: Collection[str] = (),
+) -> list[Segment]:
     """Segments of the training table, in row order.
 
     Units are drawn into parts as wholes. With fewer than three units of at least one window each is cut by time
@@ -95,13 +147,23 @@ def split_table(units: Sequence[tuple[str, int, int]], split: Split, has_test: b
         split: shares and seed.
         has_test: a test file exists.
         length: rows in a window.
+        marks: of the batches; see `split_added`.
     """
     long = [name for name, start, stop in units if stop - start >= length]
-    if len(long) < _FEW_UNITS:
-        return [
-            Segment(name, part, start + first, start + last, start)
-            for name, start, stop in units
-            for part, first, last in split_rows(stop - start, split, has_test, length)
-        ]
-    parts = split_units(long, split, has_test)
-    return [Segment(name, parts.get(name, "fit"), start, stop, start) for name, start, stop in units]
+    own = [name for name in long if not added_later(name, marks)]
+    parts = split_added([name for name in long if added_later(name, marks)], split, has_test)
+    by_time = len(own) < _FEW_UNITS
+    if not by_time:
+        parts |= split_units(own, split, has_test)
+    return [
+        segment
+        for name, start, stop in units
+        for segment in (
+            [
+                Segment(name, part, start + first, start + last, start)
+                for part, first, last in split_rows(stop - start, split, has_test, length)
+            ]
+            if by_time and not added_later(name, marks)
+            else [Segment(name, parts.get(name, "fit"), start, stop, start)]
+        )
+    ]

@@ -1,6 +1,5 @@
 """Canonical tables to a features folder: split, label, scale."""
 
-import json
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
@@ -15,10 +14,11 @@ import pyarrow.parquet as pq
 
 from vae_pipeline.errors import DataError
 from vae_pipeline.features.arrow import to_numpy
-from vae_pipeline.features.feature_set import FeatureSet
+from vae_pipeline.features.feature_set import SETTINGS, FeatureSet
 from vae_pipeline.features.labels import row_labels
 from vae_pipeline.features.scaling import RegimeScaler, fill_gaps
-from vae_pipeline.features.splits import Segment, split_table
+from vae_pipeline.features.source import source_of
+from vae_pipeline.features.splits import Segment, batch_marks, split_table
 from vae_pipeline.features.window_facts import window_facts
 from vae_pipeline.records import Dataset
 from vae_pipeline.storage import write_json
@@ -73,7 +73,7 @@ def build_tables(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
     test = _read(test_file, dataset, sensors, settings, folder, training=False) if test_file.exists() else None
     length = dataset.window.length
 
-    segments = split_table(train.units, dataset.split, test is not None, length)
+    segments = split_table(train.units, dataset.split, test is not None, length, batch_marks(raw))
     _withdraw_test_rows(train, segments)
     tables = [train]
     if test is not None:
@@ -85,6 +85,8 @@ def build_tables(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
 
     scaler, constant = _fit_scaler(dataset, train, segments, sensors, folder)
     filled = _write_rows(folder / "rows.npy", tables, scaler)
+    if scaler.regimes > 1:
+        _write_settings(folder / SETTINGS, tables)
     _write_row_arrays(folder / "rows.npz", tables, segments)
     every_unit = [unit for table in tables for unit in table.units]
     longest, first, last = max(train.units, key=lambda unit: unit[2] - unit[1])
@@ -112,12 +114,7 @@ def build_tables(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
 
 def _columns(dataset: Dataset, raw: Path) -> tuple[list[str], list[str]]:
     """Names of sensors and settings: what the source found, within what the catalogue asks for."""
-    file = raw / "source.json"
-    try:
-        source = json.loads(file.read_text()) if file.exists() else {}
-    except ValueError as error:
-        msg = f"{file}: no valid JSON ({error}); bring the raw data in again"
-        raise DataError(msg) from error
+    source = source_of(raw)
     asked = dataset.columns.sensors
     found = source.get("sensors")
     settings = source.get("settings")
@@ -300,6 +297,18 @@ def _write_rows(file: Path, tables: list[_Table], scaler: RegimeScaler) -> int:
                     target.write(np.ascontiguousarray(scaled, dtype="<f4").data)
                     before = scaled[-1:]
     return filled
+
+
+def _write_settings(file: Path, tables: list[_Table]) -> None:
+    """The raw settings of every row: which regime it was in, and so what its sensors read."""
+    rows = sum(len(table.time) for table in tables)
+    with file.open("wb") as target:
+        np.lib.format.write_array_header_1_0(
+            target, {"descr": "<f4", "fortran_order": False, "shape": (rows, tables[0].settings.shape[1])}
+        )
+        for table in tables:
+            for first in range(0, len(table.time), _BLOCK):
+                target.write(np.ascontiguousarray(table.settings[first : first + _BLOCK], dtype="<f4").data)
 
 
 def _write_row_arrays(file: Path, tables: list[_Table], segments: list[Segment]) -> None:

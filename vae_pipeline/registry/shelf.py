@@ -24,7 +24,11 @@ _REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow", "pydantic", "scipy"
 
 
 class ShelfEntry(Record):
-    """A version of a registered model."""
+    """A version of a registered model.
+
+    ``data_version`` is that of the features; ``dataset_version`` the number of the dataset's version it was made from,
+    of pairs those of both sides (``2+1``).
+    """
 
     name: str
     version: int
@@ -32,6 +36,7 @@ class ShelfEntry(Record):
     line: str
     dataset: str
     data_version: str
+    dataset_version: str = "1"
     evaluation_version: str
     created: str
     run_id: str
@@ -213,6 +218,7 @@ class Shelf:
             line=tags.get("line", ""),
             dataset=tags.get("dataset", ""),
             data_version=tags.get("data_version", ""),
+            dataset_version=tags.get("dataset_version", "1"),
             evaluation_version=tags.get(_EVALUATION_VERSION, ""),
             created=created.isoformat(timespec="seconds"),
             run_id=version.run_id or "",

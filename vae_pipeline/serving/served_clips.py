@@ -8,6 +8,7 @@ from vae_pipeline.detector.detector import Judged
 from vae_pipeline.detector.sounds import SoundDetector
 from vae_pipeline.explanation.explanation import Explanation
 from vae_pipeline.features.clips import decode_clip
+from vae_pipeline.features.inputs import frame_means
 from vae_pipeline.features.windows import Windows
 from vae_pipeline.serving.asked import Asked
 from vae_pipeline.serving.batching import Chunk
@@ -32,8 +33,7 @@ class ServedClips(Served[Windows]):
         for name, content in files:
             windows = self.detector.windows_of(name, decode_clip(content, name, self.detector.sound))
             chunks.append(Chunk(windows, 1))
-            scaler = self.detector.scaler
-            inputs.append(windows.rows.mean(axis=0) * scaler.sd[0] + scaler.mean[0])
+            inputs.append(frame_means(windows.rows, self.detector.scaler))
         return Samples(chunks, [{"name": name} for name, _ in files], np.stack(inputs))
 
     def judged(self, payloads: Sequence[Windows]) -> list[Judged]:

@@ -7,6 +7,7 @@ import numpy as np
 from vae_pipeline.detector.detector import Judged
 from vae_pipeline.detector.images import ImageDetector
 from vae_pipeline.explanation.explanation import Explanation
+from vae_pipeline.features.inputs import colour_means
 from vae_pipeline.features.pictures import decode_picture
 from vae_pipeline.serving.asked import Asked
 from vae_pipeline.serving.batching import Chunk
@@ -32,7 +33,7 @@ class ServedImages(Served[np.ndarray]):
             ready, _ = self.detector.ready(image)
             names.append({"name": name})
             chunks.append(Chunk(ready[None], 1))
-            inputs.append(ready.mean(axis=(0, 1)))
+            inputs.append(colour_means(ready))
         return Samples(chunks, names, np.stack(inputs))
 
     def judged(self, payloads: Sequence[np.ndarray]) -> list[Judged]:

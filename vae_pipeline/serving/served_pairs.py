@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from vae_pipeline.detector.detector import Judged
 from vae_pipeline.detector.pairs import PairDetector
 from vae_pipeline.explanation.explanation import Explanation
+from vae_pipeline.features.inputs import colour_means
 from vae_pipeline.serving.asked import Asked
 from vae_pipeline.serving.batching import Chunk
 from vae_pipeline.serving.bodies import array
@@ -52,7 +53,7 @@ class ServedPairs(Served[tuple[np.ndarray | None, np.ndarray | None]]):
                 means = pair.window.mean(axis=1)
             if pair.image is not None:
                 image = self.detector.images.ready(pair.image)[0]
-                colours = image.mean(axis=(0, 1))
+                colours = colour_means(image)
             chunks.append(Chunk((window, image), 1))
             inputs.append(np.concatenate([means, colours]))
         return Samples(chunks, [{"name": f"pair {place}"} for place in range(1, len(raw) + 1)], np.stack(inputs))

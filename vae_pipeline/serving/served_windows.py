@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import ValidationError
 
 from vae_pipeline.detector.detector import Judged
@@ -11,6 +10,7 @@ from vae_pipeline.detector.session import BATCH
 from vae_pipeline.detector.table_windows import TableWindows
 from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.explanation.explanation import Explanation
+from vae_pipeline.features.inputs import window_means
 from vae_pipeline.features.windows import Windows
 from vae_pipeline.serving.asked import Asked
 from vae_pipeline.serving.batching import Chunk
@@ -89,21 +89,10 @@ class ServedWindows(Served[np.ndarray]):
         return found
 
     def _means(self, given: Mapping[str, np.ndarray], table: TableWindows) -> np.ndarray:
-        """Mean of each input over each window, shape (n, inputs), nan where nothing is known.
-
-        Window by window: running sums would carry the rounding of one broken reading into all windows behind it.
-        """
-        found = []
-        for name in self.detector.description.inputs:
-            rows = np.asarray(given[name], dtype=np.float64)[table.row]
-            known = np.isfinite(rows)
-            sums, counts = (
-                sliding_window_view(part, table.windows.length)[table.windows.starts].sum(axis=1)
-                for part in (np.where(known, rows, 0.0), known)
-            )
-            with np.errstate(invalid="ignore"):
-                found.append(sums / counts)
-        return np.stack(found, axis=1)
+        """Mean of each input over each window, shape (n, inputs), nan where nothing is known."""
+        windows = table.windows
+        columns = (np.asarray(given[name])[table.row] for name in self.detector.description.inputs)
+        return np.stack([window_means(column, windows.starts, windows.length) for column in columns], axis=1)
 
 
 def windows_of(given: object, detector: WindowDetector) -> np.ndarray:

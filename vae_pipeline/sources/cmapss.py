@@ -12,7 +12,7 @@ import pandas as pd
 from vae_pipeline.errors import CatalogError, DataError
 from vae_pipeline.records import Dataset
 
-__all__ = ["SENSORS", "SETTINGS", "find_files", "read_cmapss", "read_rows"]
+__all__ = ["SENSORS", "SETTINGS", "cycles_to_last_row", "find_files", "read_cmapss", "read_rows"]
 
 SETTINGS = tuple(f"setting_{number}" for number in range(1, 4))
 SENSORS = tuple(f"sensor_{number}" for number in range(1, 22))
@@ -32,8 +32,8 @@ def read_cmapss(dataset: Dataset, folder: Path) -> dict[str, pd.DataFrame]:
         raise CatalogError(msg)
     train_file, test_file, life_file = find_files(dataset, folder)
     train, test = read_rows(train_file), read_rows(test_file)
-    train["remaining_life"] = _cycles_to_last_row(train)
-    test["remaining_life"] = _cycles_to_last_row(test) + _life_after_last_row(test, life_file, test_file)
+    train["remaining_life"] = cycles_to_last_row(train)
+    test["remaining_life"] = cycles_to_last_row(test) + _life_after_last_row(test, life_file, test_file)
     for table in (train, test):
         table["unit"] = table["unit"].astype(str)
     return {"train": train, "test": test}
@@ -129,7 +129,8 @@ def _line_of_row(file: Path, row: int) -> int:
     return filled[row]
 
 
-def _cycles_to_last_row(table: pd.DataFrame) -> np.ndarray:
+def cycles_to_last_row(table: pd.DataFrame) -> np.ndarray:
+    """Cycles from each row to the last of its unit, float64 (n_rows,)."""
     last = table.groupby("unit", sort=False)["time"].transform("max")
     return (last - table["time"]).to_numpy(np.float64)
 

@@ -12,12 +12,13 @@ from vae_pipeline.records import Archive, Dataset
 from vae_pipeline.settings import Settings
 from vae_pipeline.sources import cmapss, sample, sample_product, sample_sound, table
 from vae_pipeline.sources.archives import archives_of, extracted, fetched_archive, local_archive
+from vae_pipeline.sources.batches import Version, joined, newest_version
 from vae_pipeline.sources.download import noted, sha256_of
 from vae_pipeline.sources.mirror import Mirror, NotDeliveredError
 from vae_pipeline.sources.picture_layout import find_pictures
 from vae_pipeline.sources.pictures import read_pictures
 from vae_pipeline.sources.recordings import find_recordings, read_recordings
-from vae_pipeline.storage import fingerprint, told, write_json
+from vae_pipeline.storage import fingerprint, open_storage, told, write_json
 
 __all__ = ["SOURCE", "load", "read_table", "source_version"]
 
@@ -30,12 +31,18 @@ _SAMPLES: dict[str, Any] = {
 }
 
 
-def load(dataset: Dataset, settings: Settings, folder: Path) -> dict[str, Any]:
+def load(dataset: Dataset, settings: Settings, folder: Path, version: Version | None = None) -> dict[str, Any]:
     """Write ``train.parquet``, ``test.parquet`` (if the dataset has a test part) and ``source.json`` into ``folder``.
 
     Of recordings and images the tables are an index, one row a file, and the files lie in ``files/``. Gives what
-    ``source.json`` says: name, title, kind, licence, citation, origin, sha256, parts (rows and units of each), and the
-    names of the sensors and settings in use.
+    ``source.json`` says: name, title, kind, licence, citation, origin, sha256, parts (rows and units of each), the
+    names of the sensors and settings in use, the number of the version and its batches.
+
+    Args:
+        dataset: the catalogue's entry.
+        settings: where raw data and batches are.
+        folder: receives the files.
+        version: whose batches are added to the dataset's own data; the newest when left out.
 
     Raises:
         SourceError: the raw data cannot be brought in.
@@ -57,6 +64,10 @@ def load(dataset: Dataset, settings: Settings, folder: Path) -> dict[str, Any]:
         parts = cmapss.read_cmapss(dataset, root)
         sensors = list(dataset.columns.sensors or cmapss.SENSORS)
         used_settings = list(dataset.columns.settings or cmapss.SETTINGS)
+    version = newest_version(open_storage(settings), dataset) if version is None else version
+    batches: list[dict[str, str | int]] = []
+    if version.batches:
+        parts, batches = joined(dataset, open_storage(settings), version, parts, folder)
     origin, sha256 = _identity(dataset, settings, root)
     source = {
         "name": dataset.name,
@@ -69,6 +80,8 @@ def load(dataset: Dataset, settings: Settings, folder: Path) -> dict[str, Any]:
         "parts": {part: {"rows": len(frame), "units": int(frame["unit"].nunique())} for part, frame in parts.items()},
         "sensors": sensors,
         "settings": used_settings,
+        "dataset_version": version.number,
+        "batches": batches,
     }
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,17 +108,20 @@ def read_table(folder: Path, part: str) -> pd.DataFrame:
         raise DataError(msg) from error
 
 
-def source_version(dataset: Dataset, settings: Settings) -> str:
+def source_version(dataset: Dataset, settings: Settings, version: Version | None = None) -> str:
     """A short text that changes when the raw input or its reading changes; nothing big is read or downloaded.
 
     An archive counts by its stated sha256 and, where a mirror folder is set, by what the mirror holds; a local file
-    by size and time of change; a sample by its generator.
+    by size and time of change; a sample by its generator; batches by their ids. ``version`` is as in `load`.
 
     Raises:
         DataError: a stated file is missing.
     """
     reading = dataset.model_dump(mode="json", include=_read_by(dataset))
-    return fingerprint(_READERS, reading, _input_version(dataset, settings))
+    version = newest_version(open_storage(settings), dataset) if version is None else version
+    # without batches nothing is added: what is kept keeps its data version
+    added = [version.batches] if version.batches else []
+    return fingerprint(_READERS, reading, _input_version(dataset, settings), *added)
 
 
 def _read_by(dataset: Dataset) -> set[str]:

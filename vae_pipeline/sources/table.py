@@ -13,12 +13,12 @@ from vae_pipeline.sources.columns import labels_of, numbers_of, times_of, units_
 from vae_pipeline.sources.delimited import as_numbers, column, missing_column, place, read_frame
 from vae_pipeline.sources.label_files import matched, read_labels
 
-__all__ = ["find_files", "read_table_files"]
+__all__ = ["Roles", "canonical_rows", "find_files", "read_table_files"]
 
 
 @dataclass(frozen=True)
-class _Roles:
-    """Whom the columns serve, settled on the first training file."""
+class Roles:
+    """Whom the columns serve; of a dataset settled on its first training file."""
 
     unit: str | None
     time: str | None
@@ -77,7 +77,7 @@ def _read(file: Path, files: TableFiles) -> pd.DataFrame:
     return read_frame(file, header=files.header, separator=files.separator)
 
 
-def _roles(dataset: Dataset, file: Path, frame: pd.DataFrame) -> _Roles:
+def _roles(dataset: Dataset, file: Path, frame: pd.DataFrame) -> Roles:
     columns = dataset.columns
     sensors = columns.sensors
     if sensors is None:
@@ -88,7 +88,7 @@ def _roles(dataset: Dataset, file: Path, frame: pd.DataFrame) -> _Roles:
     if not sensors:
         msg = f"{file}: no numeric column is left for sensors; state them under 'columns' in the catalogue"
         raise DataError(msg)
-    return _Roles(columns.unit, columns.time, columns.settings, tuple(sensors), columns.label)
+    return Roles(columns.unit, columns.time, columns.settings, tuple(sensors), columns.label)
 
 
 def _holds_numbers(values: pd.Series) -> bool:
@@ -97,7 +97,7 @@ def _holds_numbers(values: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(values.dtype) or not bool(np.isnan(as_numbers(values)[0]).all())
 
 
-def _part(dataset: Dataset, part: str, paths: list[Path], root: Path, roles: _Roles) -> pd.DataFrame:
+def _part(dataset: Dataset, part: str, paths: list[Path], root: Path, roles: Roles) -> pd.DataFrame:
     files = _stated(dataset)
     pattern = files.train_labels if part == "train" else files.test_labels
     labels = matched(paths, find_files(root, pattern)) if pattern else {}
@@ -105,7 +105,7 @@ def _part(dataset: Dataset, part: str, paths: list[Path], root: Path, roles: _Ro
         _refuse_same_stems(paths)
     tables = []
     for path in paths:
-        table = _canonical(path, _read(path, files), roles, files)
+        table = canonical_rows(path, _read(path, files), roles, files)
         if pattern:
             table["label"] = pd.array(read_labels(labels[path], path, len(table)), dtype="Int8")
         if tables and _is_clock(table) != _is_clock(tables[0]):
@@ -136,7 +136,13 @@ def _refuse_same_stems(paths: list[Path]) -> None:
         seen[path.stem] = path
 
 
-def _canonical(file: Path, frame: pd.DataFrame, roles: _Roles, files: TableFiles) -> pd.DataFrame:
+def canonical_rows(file: Path, frame: pd.DataFrame, roles: Roles, files: TableFiles) -> pd.DataFrame:
+    """What `read_frame` gave as columns unit, time (where there is one), settings, sensors and label, in their types.
+
+    Raises:
+        DataError: a column is missing or a value unfit; the message names file, line and column.
+    """
+
     def where(row: int) -> str:
         return place(file, row, header=files.header, separator=files.separator)
 

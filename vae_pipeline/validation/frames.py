@@ -77,9 +77,10 @@ def frames(
     roles = {"time": "time", **dict.fromkeys(settings, "setting"), **dict.fromkeys(sensors, "sensor")}
     if dataset.labels.run_to_failure:
         roles["remaining_life"] = "remaining life"
-    columns = _columns(table, roles)
+    judged = _labelled_life(table)
+    columns = _columns(judged, roles)
     numeric = columns.loc[(columns["type"] == "number") & (columns["role"] != "time"), "column"].tolist()
-    measured = pd.DataFrame(table[numeric]).reset_index(drop=True)
+    measured = pd.DataFrame(judged[numeric]).reset_index(drop=True)
     # blanked, so that an infinity is told once, as such, and not again as a value out of range
     values = measured.astype("float64")
     values = values.where(np.isfinite(values.to_numpy()))
@@ -102,6 +103,14 @@ def frames(
     )
     word = "cycle" if dataset.kind in CYCLE_KINDS else "time"
     return Frames(part, table.reset_index(drop=True), values, normal, rows, units, columns, word)
+
+
+def _labelled_life(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a remaining life wherever a label stands in for one: nothing is missing there."""
+    if "remaining_life" not in table or "label" not in table:
+        return table
+    life = pd.Series(table["remaining_life"])
+    return table.assign(remaining_life=life.mask(life.isna() & pd.Series(table["label"]).notna(), 0.0))
 
 
 def _columns(table: pd.DataFrame, roles: dict[str, str]) -> pd.DataFrame:

@@ -179,7 +179,7 @@ def test_a_saved_detector_is_the_same_detector(example, tmp_path):
     expected, found = example.detector.score_table(columns), again.score_table(columns)
     assert np.array_equal(found.score, expected.score)
     assert np.array_equal(found.alarm, expected.alarm)
-    assert set(again.reference) == {"scores", "latents"}
+    assert set(again.reference) == {"scores", "latents", "inputs", "units"}
     assert np.array_equal(again.reference["scores"], example.detector.reference["scores"])
 
 

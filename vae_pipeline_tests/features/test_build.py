@@ -45,6 +45,7 @@ def test_facts_and_files(tmp_path):
         "rows.npz",
         "features.json",
         "scaling.npz",
+        "settings.npy",
         "statistics.parquet",
     }
     tables = [pq.read_table(tmp_path / "raw" / f"{name}.parquet") for name in ("train", "test")]

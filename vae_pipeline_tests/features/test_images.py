@@ -195,3 +195,15 @@ def test_surfaces_that_are_said_to_lie_anyhow_stay_as_they_are(tmp_path):
     facts = build(dataset, tmp_path / "raw", tmp_path / "features")
     assert not facts["registered"]
     assert ImageSet.open(tmp_path / "features").registration is None
+
+
+def test_images_of_batches_move_none_that_were_there():
+    labels, for_test, dataset = [0] * 20, [False] * 20, image_dataset()
+    names = [f"aaaaaaaa:{number}" for number in range(10)]
+    before = split_images(labels, for_test, dataset)
+    after = split_images(
+        [*labels, *[0] * 10, 1], [*for_test, *[False] * 10, True], dataset, [*[None] * 20, *names, "aaaaaaaa:x"]
+    )
+    assert after[:20] == before
+    assert set(after[20:30]) == {"fit", "calibrate", "test"}
+    assert after[30] == "test"

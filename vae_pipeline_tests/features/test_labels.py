@@ -44,3 +44,11 @@ def test_whole_windows_matches_a_loop(flags, length):
     values = np.array(flags)
     starts = np.arange(0, len(values) - length + 1)
     assert whole_windows(values, starts, length).tolist() == [all(flags[s : s + length]) for s in starts]
+
+
+def test_where_the_remaining_life_is_unknown_a_label_speaks():
+    life = np.array([200.0, 10.0, np.nan, np.nan, np.nan])
+    stated = np.array([1, 0, 0, 1, -1])
+    label, healthy = row_labels(RUN_TO_FAILURE, rows=5, training=True, remaining_life=life, label=stated)
+    assert label.tolist() == [0, 1, 0, 1, -1]
+    assert healthy.tolist() == [True, False, True, False, False]

@@ -215,3 +215,14 @@ def test_bands_are_named_by_their_centres():
     centres = [int(name.split("_")[2]) for name in names]
     assert centres == sorted(centres)
     assert centres[-1] < 8000
+
+
+@pytest.mark.parametrize("tested", [0, 6])
+def test_clips_of_batches_move_none_that_were_there(tmp_path, tested):
+    clips = clips_of(tmp_path, 40, 6, tested)
+    later = [Clip(f"aaaaaaaa:{number}", tmp_path, int(number >= 10), False, added=True) for number in range(12)]
+    before = split_clips(clips, entry(), None)
+    after = split_clips([*clips, *later], entry(), None)
+    assert after[: len(clips)] == before
+    assert set(after[len(clips) : -2]) == ({"fit", "calibrate"} if tested else {"fit", "calibrate", "test"})
+    assert after[-2:] == ["test", "test"]

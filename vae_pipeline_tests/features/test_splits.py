@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_pipeline.errors import DataError
-from vae_pipeline.features.splits import split_rows, split_table, split_units
+from vae_pipeline.features.splits import (
+    added_later,
+    batch_marks,
+    split_added,
+    split_rows,
+    split_table,
+    split_units,
+)
 from vae_pipeline.features.windows import Windows
 from vae_pipeline.records import Split
 
@@ -76,3 +83,51 @@ def test_short_units_are_not_drawn():
         segments = split_table(units, Split(seed=seed), False, 10)
         assert {segment.part for segment in segments[:3]} == {"fit", "calibrate", "test"}
         assert segments[3].part == "fit"
+
+
+batches = st.dictionaries(st.sampled_from(["aaaaaaaa", "bbbbbbbb", "cccccccc"]), st.integers(1, 30), min_size=1)
+
+
+def added(sizes):
+    return [f"{mark}:{number}" for mark, size in sizes.items() for number in range(size)]
+
+
+class TestBatches:
+    @given(batches, splits, st.booleans())
+    def test_a_batch_is_drawn_without_regard_to_the_others(self, sizes, split, has_test):
+        together = split_added(added(sizes), split, has_test)
+        for mark, size in sizes.items():
+            alone = split_added(added({mark: size}), split, has_test)
+            assert alone == {name: part for name, part in together.items() if name.startswith(mark)}
+
+    @given(st.integers(2, 200), splits)
+    def test_the_shares_are_those_that_are_stated(self, size, split):
+        parts = list(split_added(added({"aaaaaaaa": size}), split, False).values())
+        assert abs(parts.count("test") - split.test * size) <= 0.5 + 1e-9
+        assert abs(parts.count("calibrate") - split.calibrate * (1 - split.test) * size) <= 1 + 1e-9
+
+    @given(st.integers(1, 30), splits)
+    def test_with_a_test_part_of_its_own_none_tests(self, size, split):
+        assert "test" not in split_added(added({"aaaaaaaa": size}), split, True).values()
+
+    @given(st.lists(st.integers(1, 120), min_size=1, max_size=8), batches, splits, st.booleans())
+    def test_a_new_batch_moves_no_unit_that_was_there(self, sizes, later, split, has_test):
+        own, start = [], 0
+        for number, size in enumerate(sizes):
+            own.append((str(number), start, start + size))
+            start += size
+        more = [(name, start + 20 * place, start + 20 * (place + 1)) for place, name in enumerate(added(later))]
+        before = split_table(own, split, has_test, 10)
+        after = split_table([*own, *more], split, has_test, 10, set(later))
+        assert after[: len(before)] == before
+        assert {segment.name for segment in after[len(before) :]} == set(added(later))
+
+    def test_marks_are_those_that_the_source_lists(self, tmp_path):
+        assert batch_marks(tmp_path) == frozenset()
+        (tmp_path / "source.json").write_text('{"batches": [{"mark": "aaaaaaaa"}]}')
+        assert batch_marks(tmp_path) == {"aaaaaaaa"}
+        assert added_later("aaaaaaaa:3", {"aaaaaaaa"})
+        assert not added_later("aaaaaaab:3", {"aaaaaaaa"})
+        (tmp_path / "source.json").write_text("{")
+        with pytest.raises(DataError, match="no valid JSON"):
+            batch_marks(tmp_path)

@@ -44,7 +44,9 @@ def paired_raw_asset(line: Line) -> dg.AssetsDefinition:
                 for side, source in sources.items():
                     for file in sorted(store.folder(source.key).glob("*.parquet")):
                         link(file, folder / side / file.name)
-                return {side: source.data_version for side, source in sources.items()}
+                numbers = [source.facts.get("dataset_version", 1) for source in sources.values()]
+                together = "+".join(str(number) for number in numbers)
+                return {side: source.data_version for side, source in sources.items()} | {"dataset_version": together}
 
             inputs = tuple(source.data_version for source in sources.values())
             return result(produce(store, dataset, "raw", inputs, work), store)

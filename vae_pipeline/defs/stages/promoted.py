@@ -59,7 +59,14 @@ def promoted_asset(line: Line) -> dg.AssetsDefinition:
                 key=calibrated.key,
                 data_version=f"{name}@champion:{now}",
                 reused=now != version,
-                facts={"name": name, "champion": now, "challenger": version, "promoted": promote, "reason": reason},
+                facts={
+                    "name": name,
+                    "champion": now,
+                    "before": champion.version if champion else None,
+                    "challenger": version,
+                    "promoted": promote,
+                    "reason": reason,
+                },
             )
             return dg.MaterializeResult(
                 value=artifact,

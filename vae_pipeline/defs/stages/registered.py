@@ -47,6 +47,7 @@ def registered_asset(line: Line) -> dg.AssetsDefinition:
                     "line": line,
                     "dataset": dataset.name,
                     "data_version": features.data_version,
+                    "dataset_version": str(raw.facts.get("dataset_version", 1)),
                     "evaluation_version": evaluated.data_version,
                     "code_version": ".".join(STAGE_CODE_VERSIONS[stage] for stage in CHAIN),
                     "dagster/run_id": context.run.run_id,
@@ -73,7 +74,7 @@ def registered_asset(line: Line) -> dg.AssetsDefinition:
                 key=calibrated.key,
                 data_version=f"{name}:{version}",
                 reused=known is not None,
-                facts={"name": name, "version": version},
+                facts={"name": name, "version": version, "dataset_version": raw.facts.get("dataset_version", 1)},
             )
             return dg.MaterializeResult(
                 value=artifact,

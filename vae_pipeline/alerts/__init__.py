@@ -1,0 +1,1 @@
+"""People are told: alerts are kept first, delivered then."""

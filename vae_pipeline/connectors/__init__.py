@@ -1,0 +1,1 @@
+"""Fill ``incoming/`` from databases, addresses and topics, in bounded batches, each row once."""

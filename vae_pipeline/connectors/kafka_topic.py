@@ -1,0 +1,132 @@
+"""Messages of a Kafka topic, from the offsets that were kept with the batches."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from vae_pipeline.connectors.config import KafkaSource
+from vae_pipeline.connectors.connector import Fetched, Position
+from vae_pipeline.connectors.messages import message_rows
+from vae_pipeline.errors import ConnectorError, SettingError
+
+__all__ = ["KafkaTopic"]
+
+_TOGETHER = 500
+
+
+class KafkaTopic:
+    """Reads all partitions of a topic, as the only reader of its group.
+
+    The position is the next offset of every partition. It decides where reading goes on; the group's offsets are
+    committed behind it, for those who watch the group's lag.
+    """
+
+    keeps = False
+
+    def __init__(self, source: KafkaSource) -> None:
+        """Read ``source``; nothing is connected yet."""
+        self._source = source
+        self.place = f"topic {source.topic}"
+        self._consumer: Any = None
+
+    def rows(self, position: Position | None) -> Iterator[Fetched]:
+        """Messages as they come, until there is silence."""
+        consumer = self._connected()
+        offsets = self._assign(consumer, position or {})
+        silent = 0.0
+        while True:
+            messages = consumer.consume(_TOGETHER, timeout=min(1.0, self._source.quiet))
+            found = []
+            for message in messages:
+                if message.error() is not None:
+                    raise self._told(message.error().str())
+                offsets[str(message.partition())] = message.offset() + 1
+                found += message_rows(message.value() or b"", self._source.format, self._source.topic)
+            silent = 0.0 if messages else silent + min(1.0, self._source.quiet)
+            yield Fetched(pd.DataFrame(found, dtype=object), dict(offsets))
+            if silent >= self._source.quiet:
+                consumer.list_topics(self._source.topic, timeout=self._source.timeout)  # silence, or nobody there?
+                return
+
+    def acknowledge(self, position: Position) -> None:
+        """Commit the offsets to the group."""
+        if self._consumer is None or not position:
+            return
+        import confluent_kafka
+
+        marks = [
+            confluent_kafka.TopicPartition(self._source.topic, int(partition), offset)
+            for partition, offset in position.items()
+        ]
+        try:
+            self._consumer.commit(offsets=marks, asynchronous=False)
+        except confluent_kafka.KafkaException as error:
+            raise self._told(error.args[0].str()) from error
+
+    def close(self) -> None:
+        """Leave the group."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
+
+    def _connected(self) -> Any:
+        if self._consumer is not None:
+            return self._consumer
+        try:
+            import confluent_kafka
+        except ImportError as error:
+            msg = "a connector of kind kafka needs confluent-kafka: install the extra 'kafka'"
+            raise SettingError(msg) from error
+        source = self._source
+        options: dict[str, Any] = {
+            "bootstrap.servers": source.brokers,
+            "group.id": source.group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",  # lost offsets are told, never jumped over
+            "log_level": 0,
+            **source.options,
+        }
+        if source.username is not None:
+            options |= {"sasl.username": source.username, "sasl.mechanism": options.get("sasl.mechanism", "PLAIN")}
+            options |= {"security.protocol": options.get("security.protocol", "SASL_SSL")}
+            options["sasl.password"] = "" if source.password is None else source.password.read()
+        try:
+            self._consumer = confluent_kafka.Consumer(options)
+        except confluent_kafka.KafkaException as error:
+            raise self._told(error.args[0].str()) from error
+        return self._consumer
+
+    def _assign(self, consumer: Any, position: Position) -> Position:
+        """Begin at the kept offsets; a partition that is new begins with its first message."""
+        import confluent_kafka
+
+        source = self._source
+        try:
+            topic = consumer.list_topics(source.topic, timeout=source.timeout).topics[source.topic]
+            if topic.error is not None:
+                raise self._told(topic.error.str())
+            marks, offsets = [], {}
+            for number in sorted(topic.partitions):
+                place = confluent_kafka.TopicPartition(source.topic, number)
+                low, _ = consumer.get_watermark_offsets(place, timeout=source.timeout)
+                kept = position.get(str(number), low)
+                if kept < low:
+                    msg = (
+                        f"{self.place}: offsets {kept} to {low - 1} of partition {number} are gone: the topic kept "
+                        f"them for too short; raise its retention, and to go on without them set the offset of "
+                        f"partition {number} in the connector's JSON file in the storage to {low}"
+                    )
+                    raise ConnectorError(msg)
+                offsets[str(number)] = kept
+                marks.append(confluent_kafka.TopicPartition(source.topic, number, kept))
+            consumer.assign(marks)
+        except confluent_kafka.KafkaException as error:
+            raise self._told(error.args[0].str()) from error
+        return offsets
+
+    def _told(self, reason: str) -> ConnectorError:
+        return ConnectorError(
+            f"{self.place} at {self._source.brokers}: the broker does not answer or refuses ({reason}); check 'source' "
+            "of the connector, its password and the network"
+        )

@@ -1,0 +1,72 @@
+"""Metrics of Dagster's records: runs and how fresh the assets are."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+
+__all__ = ["run_metrics"]
+
+_RECENT = 500
+"""Newest runs that are looked at for jobs and durations."""
+_STATUSES = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+)
+
+
+def run_metrics(instance: dg.DagsterInstance) -> Iterator[Metric]:
+    """Runs by job and status, durations of the last ones, and when each asset was last materialized."""
+    yield from _runs(instance)
+    yield _freshness(instance)
+
+
+def _runs(instance: dg.DagsterInstance) -> Iterator[Metric]:
+    runs = GaugeMetricFamily("vae_pipeline_runs", "Runs that are kept", labels=["job", "status"])
+    labels = ["job", "dataset", "status"]
+    took = GaugeMetricFamily(
+        "vae_pipeline_last_run_duration_seconds", "What the last ended run took", labels=labels, unit="seconds"
+    )
+    ended = GaugeMetricFamily(
+        "vae_pipeline_last_run_end_timestamp_seconds", "When the last run ended, since 1970", labels=labels
+    )
+    records = instance.get_run_records(limit=_RECENT)
+    for job in sorted({record.dagster_run.job_name for record in records}):
+        for status in _STATUSES:
+            count = instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[status]))
+            runs.add_metric([job, status.value.lower()], count)
+    known: set[tuple[str, ...]] = set()
+    for record in records:  # newest first
+        run = record.dagster_run
+        values = (run.job_name, run.tags.get("dagster/partition", ""), run.status.value.lower())
+        if values in known or record.start_time is None or record.end_time is None:
+            continue
+        known.add(values)
+        took.add_metric(values, record.end_time - record.start_time)
+        ended.add_metric(values, record.end_time)
+    yield from (runs, took, ended)
+
+
+def _freshness(instance: dg.DagsterInstance) -> Metric:
+    made = GaugeMetricFamily(
+        "vae_pipeline_asset_materialized_timestamp_seconds",
+        "When an asset was last materialized, since 1970",
+        labels=["line", "stage", "dataset"],
+    )
+    for key in instance.all_asset_keys():
+        line, stage = key.path[0], "/".join(key.path[1:])
+        newest = instance.event_log_storage.get_latest_storage_id_by_partition(
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
+        if newest:
+            wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=list(newest.values()))
+            records = instance.fetch_materializations(wanted, limit=len(newest)).records
+        else:  # without partitions
+            records = instance.fetch_materializations(key, limit=1).records
+        for record in records:
+            made.add_metric([line, stage, record.partition_key or ""], record.timestamp)
+    return made

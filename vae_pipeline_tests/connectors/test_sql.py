@@ -1,0 +1,218 @@
+"""The SQL connector, on SQLite always and on a PostgreSQL of its own where one is installed."""
+
+import datetime
+import os
+import shutil
+import subprocess
+
+import pytest
+import sqlalchemy
+
+from vae_pipeline.connectors.connect import open_connector
+from vae_pipeline.connectors.pull import pull
+from vae_pipeline.errors import ConnectorError
+from vae_pipeline_tests.connectors.servers import free_port
+from vae_pipeline_tests.connectors.stand_ins import config_of, files, keys, storage_in
+
+BIN = next((path for path in ("/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/17/bin") if os.path.isdir(path)), "")  # noqa: PTH112
+
+
+class Postgres:
+    """A server of its own in a folder, with a password; stopped and started at will."""
+
+    def __init__(self, folder):
+        self.folder, self.port = folder, free_port()
+        self.as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        folder.chmod(0o777)
+        (folder / "password").write_text("secret\n")
+        for parent in (folder, *folder.parents):
+            if parent.stat().st_uid == os.geteuid() and parent.name.startswith("pytest"):
+                parent.chmod(0o755)
+        folder.chmod(0o777)
+        self._run("initdb", "-D", str(folder / "data"), "-U", "reader", "-A", "md5", f"--pwfile={folder / 'password'}")
+        self.start()
+
+    def _run(self, name, *arguments):
+        command = [*self.as_user, f"{BIN}/{name}", *arguments]
+        subprocess.run(command, check=True, capture_output=True, cwd="/", timeout=60)
+
+    def start(self):
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -F"
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-o", options, "-l", log, "-w", "start")
+
+    def stop(self):
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "stop")
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    if not BIN or (os.geteuid() == 0 and not shutil.which("runuser")):
+        pytest.skip("no PostgreSQL server is installed: apt-get install postgresql")
+    server = Postgres(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request, tmp_path, monkeypatch):
+    """An engine over an empty table ``readings``, and the source that reads it."""
+    monkeypatch.setenv("PLANT_PASSWORD", "secret")
+    if request.param == "sqlite":
+        source = {"url": f"sqlite:///{tmp_path / 'plant.db'}"}
+        engine = sqlalchemy.create_engine(source["url"])
+    else:
+        server = request.getfixturevalue("postgres")
+        address = f"127.0.0.1:{server.port}/postgres"
+        source = {"url": f"postgresql+psycopg://reader@{address}", "password": {"env": "PLANT_PASSWORD"}}
+        engine = sqlalchemy.create_engine(f"postgresql+psycopg://reader:secret@{address}")
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("DROP TABLE IF EXISTS readings"))
+        connection.execute(
+            sqlalchemy.text(
+                "CREATE TABLE readings (id INTEGER PRIMARY KEY, pump TEXT, at TIMESTAMP, flow NUMERIC, pressure REAL)"
+            )
+        )
+    yield engine, {"kind": "sql", "table": "readings", "key": "id", "fetch": 3, **source}
+    engine.dispose()
+
+
+def insert(engine, numbers, first_id=None):
+    start = datetime.datetime(1970, 1, 1)
+    rows = [
+        {
+            "id": number if first_id is None else first_id + index,
+            "pump": "p0",
+            "at": start + datetime.timedelta(seconds=number),
+            "flow": number,
+            "pressure": number / 10,
+        }
+        for index, number in enumerate(numbers)
+    ]
+    columns = [sqlalchemy.column(name) for name in rows[0]]
+    columns[2] = sqlalchemy.Column("at", sqlalchemy.DateTime)
+    table = sqlalchemy.Table(
+        "readings",
+        sqlalchemy.MetaData(),
+        *(sqlalchemy.Column(column.name, sqlalchemy.DateTime if column.name == "at" else None) for column in columns),
+    )
+    with engine.begin() as connection:
+        connection.execute(table.insert(), rows)
+
+
+COLUMNS = {"unit": "pump", "time": "at", "sensors": ["flow", "pressure"]}
+
+
+def once(tmp_path, source, **other):
+    config = config_of(source, columns=COLUMNS, **other)
+    connector = open_connector(config)
+    try:
+        return pull(connector, storage_in(tmp_path), config)
+    finally:
+        connector.close()
+
+
+def test_rows_that_appear_are_read_once(database, tmp_path):
+    engine, source = database
+    insert(engine, range(10))
+    assert once(tmp_path, source, batch={"rows": 4}).rows == 10
+    insert(engine, range(10, 14))
+    found = once(tmp_path, source)
+    assert (found.rows, found.repeated) == (4, 1)
+    assert keys(tmp_path) == [("p0", n) for n in range(14)]
+
+
+def test_rows_of_the_last_key_that_appear_later_are_read(database, tmp_path):
+    engine, source = database
+    source = {**source, "key": "at"}
+    insert(engine, range(4))
+    once(tmp_path, source)
+    insert(engine, [3], first_id=100)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("UPDATE readings SET pump = 'p1' WHERE id = 100"))
+    once(tmp_path, source)
+    assert keys(tmp_path) == [*[("p0", n) for n in range(4)], ("p1", 3)]
+
+
+def test_rows_committed_behind_the_last_key_come_with_an_overlap(database, tmp_path):
+    engine, source = database
+    insert(engine, [0, 1, 3, 4])
+    once(tmp_path, {**source, "overlap": 3})
+    insert(engine, [2])
+    found = once(tmp_path, {**source, "overlap": 3})
+    assert found.late == 1
+    assert keys(tmp_path) == [("p0", n) for n in range(5)]
+
+
+def test_a_query_of_ones_own_is_read_like_a_table(database, tmp_path):
+    engine, source = database
+    insert(engine, range(6))
+    source = {**source, "table": None, "query": "SELECT * FROM readings WHERE flow > 2;"}
+    once(tmp_path, source)
+    assert keys(tmp_path) == [("p0", n) for n in (3, 4, 5)]
+
+
+def test_an_empty_table_gives_no_batch(database, tmp_path):
+    assert once(tmp_path, database[1]).batches == ()
+    assert files(tmp_path) == []
+
+
+def test_a_missing_column_is_told_with_those_there_are(database, tmp_path):
+    config = config_of(database[1], columns={**COLUMNS, "sensors": ["flow", "level"]})
+    with pytest.raises(ConnectorError, match="table readings: the column 'level' is missing; it has id, pump, at"):
+        pull(open_connector(config), storage_in(tmp_path), config)
+
+
+def test_a_wrong_password_is_told_without_it(postgres, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLANT_PASSWORD", "guessed")
+    url = f"postgresql+psycopg://reader@127.0.0.1:{postgres.port}/postgres"
+    source = {"kind": "sql", "url": url, "password": {"env": "PLANT_PASSWORD"}, "table": "readings", "key": "id"}
+    with pytest.raises(ConnectorError, match="password authentication failed") as told:
+        once(tmp_path, source)
+    assert "guessed" not in str(told.value)
+
+
+@pytest.mark.slow
+def test_a_server_stopped_half_way_and_started_again_loses_and_repeats_nothing(postgres, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLANT_PASSWORD", "secret")
+    address = f"127.0.0.1:{postgres.port}/postgres"
+    engine = sqlalchemy.create_engine(f"postgresql+psycopg://reader:secret@{address}")
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("DROP TABLE IF EXISTS long"))
+        connection.execute(
+            sqlalchemy.text(
+                "CREATE TABLE long AS SELECT n AS id, 'p0' AS pump, to_timestamp(n) AS at, n AS flow, n AS pressure "
+                "FROM generate_series(1, 200000) AS n"
+            )
+        )
+        connection.execute(sqlalchemy.text("CREATE INDEX ON long (id)"))
+    engine.dispose()
+    source = {
+        "kind": "sql",
+        "url": f"postgresql+psycopg://reader@{address}",
+        "password": {"env": "PLANT_PASSWORD"},
+        "table": "long",
+        "key": "id",
+        "fetch": 1000,
+    }
+    config = config_of(source, columns=COLUMNS, batch={"rows": 20_000})
+    connector, stopped = open_connector(config), []
+    fetch = connector.rows
+
+    def stopping(position):
+        for number, fetched in enumerate(fetch(position)):
+            yield fetched
+            if number == 70 and not stopped:
+                postgres.stop()
+                stopped.append(number)
+
+    connector.rows = stopping
+    with pytest.raises(ConnectorError, match="does not answer or refuses"):
+        pull(connector, storage_in(tmp_path), config)
+    assert 0 < len(keys(tmp_path)) < 200_000
+    with pytest.raises(ConnectorError):
+        pull(connector, storage_in(tmp_path), config)
+    postgres.start()
+    pull(connector, storage_in(tmp_path), config)
+    connector.close()
+    assert keys(tmp_path) == [("p0", n) for n in range(1, 200_001)]

@@ -1,0 +1,42 @@
+"""What Dagster keeps of runs and assets, as metrics."""
+
+import dagster as dg
+import pytest
+
+from vae_pipeline.defs.run_metrics import run_metrics
+from vae_pipeline_tests.metrics.test_families import samples
+
+
+@pytest.fixture
+def instance():
+    with dg.instance_for_test() as instance:
+        yield instance
+
+
+def test_without_runs_there_are_none(instance):
+    assert samples(run_metrics(instance)) == {}
+
+
+def test_runs_durations_and_freshness_are_told(instance):
+    @dg.asset(key=["vision", "raw"], partitions_def=dg.StaticPartitionsDefinition(["bottle", "zipper"]))
+    def raw(context: dg.AssetExecutionContext) -> None:
+        if context.run.tags.get("fails"):
+            raise ValueError
+
+    @dg.asset(key=["vision", "bento"])
+    def bento() -> None: ...
+
+    definitions = dg.Definitions(assets=[raw, bento], jobs=[dg.define_asset_job("vision", selection=[raw])])
+    job = definitions.resolve_job_def("vision")
+    for dataset, tags in (("bottle", {}), ("bottle", {"fails": "1"}), ("zipper", {})):
+        job.execute_in_process(instance=instance, partition_key=dataset, tags=tags, raise_on_error=False)
+    dg.materialize([bento], instance=instance)
+    found = samples(run_metrics(instance))
+    assert found["vae_pipeline_runs", "vision", "success"] == 2
+    assert found["vae_pipeline_runs", "vision", "failure"] == 1
+    assert found["vae_pipeline_runs", "vision", "queued"] == 0
+    for dataset, status in (("bottle", "success"), ("bottle", "failure"), ("zipper", "success")):
+        assert found["vae_pipeline_last_run_duration_seconds", dataset, "vision", status] > 0
+        assert found["vae_pipeline_last_run_end_timestamp_seconds", dataset, "vision", status] > 1e9
+    made = {key[1:] for key in found if key[0] == "vae_pipeline_asset_materialized_timestamp_seconds"}
+    assert made == {("bottle", "vision", "raw"), ("zipper", "vision", "raw"), ("", "vision", "bento")}
