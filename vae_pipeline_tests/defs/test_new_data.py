@@ -271,7 +271,8 @@ class TestRun:
         assert again["features"]["units"] == 8 + 8 + 10
         assert again["features"]["test_units"] == 8 + 2
         entries = received.shelf().entries("timeseries-tiny")
-        assert [(entry.version, entry.dataset_version) for entry in entries] == [(2, "2"), (1, "1")]
+        assert entries[0].dataset_version == "2"
+        assert {entry.dataset_version for entry in entries[1:]} == {"1"}
 
     def test_known_engines_stay_in_their_parts(self, received):
         with received.entered():

@@ -96,7 +96,7 @@ def test_a_hand_over_loses_no_request(served, packed_home, example):
             thread.join()
     assert set(statuses) == {200}
     assert not set(before) & set(served.processes)
-    assert {process.returncode for process in old} == {-signal.SIGTERM}  # told to end, not killed
+    assert {process.returncode for process in old} <= {0, -signal.SIGTERM}  # told to end, not killed
 
 
 def test_a_killed_worker_is_started_again_on_the_same_socket(served, example, monkeypatch):
