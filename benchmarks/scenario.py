@@ -1,7 +1,7 @@
 """The loop as a plant lives it, really running: ``make scenario``.
 
 A champion serves engines of FD001 (see `benchmarks.scenario_plant`), Dagster's daemon and web server watch over it.
-Five days of healthy engines; then every sensor reads one standard deviation more. Drift has to be found, people told,
+Five days of healthy engines; then every sensor reads one standard deviation off. Drift has to be found, people told,
 new data taken in, a model trained on them, the better one promoted, packed, and put into service, without a hand.
 
 Days are simulated: the service answers at once, and the files of its prediction log are dated back to the day that was
@@ -203,6 +203,10 @@ class Scenario:
         wait_for("the new version in service", lambda: self.served() == champion.version, 120)
         self.say(f"version {self.served()} is served")
 
+    def promotion_told(self) -> bool:
+        """Whether people were told of the new champion."""
+        return any("is champion of" in str(told["message"]) for _, told in self.hook.told)
+
     def pictures(self) -> None:
         """The pages of Dagster's UI."""
         browser = shutil.which("chromium")
@@ -279,7 +283,7 @@ def play(folder: Path) -> Scenario:
         scenario.deliver_batch()
         scenario.follow_the_loop()
         scenario.day(HEALTHY_DAYS + 2, changed=True, engines=1)
-        wait_for("the last alert", lambda: any("over" in str(told) for _, told in scenario.hook.told), 90)
+        wait_for("word of the promotion", scenario.promotion_told, 90)
         scenario.pictures()
     return scenario
 
