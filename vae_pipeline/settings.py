@@ -2,14 +2,16 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vae_pipeline.errors import SettingError
 
-__all__ = ["Settings", "has_gpu", "load_settings", "refused_setting"]
+__all__ = ["Settings", "from_environment", "has_gpu", "load_settings"]
+
+S = TypeVar("S", bound=BaseSettings)
 
 
 class Settings(BaseSettings):
@@ -100,18 +102,23 @@ def load_settings() -> Settings:
     Raises:
         SettingError: a variable cannot be used; the message names it.
     """
+    return from_environment(Settings)
+
+
+def from_environment(kind: type[S]) -> S:
+    """Settings of a kind, read anew at each call.
+
+    Raises:
+        SettingError: a variable cannot be used; the message names the first, and says why.
+    """
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
-        raise refused_setting(error, "VAE_PIPELINE_") from error
-
-
-def refused_setting(error: ValidationError, prefix: str) -> SettingError:
-    """The first variable that cannot be used, and why; ``prefix`` is that of the variables' names."""
-    first = error.errors()[0]
-    name = "_".join(str(item) for item in first["loc"]).upper()
-    name = name if name.startswith("MLFLOW") else f"{prefix}{name}"
-    return SettingError(f"{name}: {first['msg']} (got {first.get('input')!r})")
+        first = error.errors()[0]
+        name = "_".join(str(item) for item in first["loc"]).upper()
+        name = name if name.startswith("MLFLOW") else f"{kind.model_config.get('env_prefix')}{name}"
+        msg = f"{name}: {first['msg']} (got {first.get('input')!r})"
+        raise SettingError(msg) from error
 
 
 @cache

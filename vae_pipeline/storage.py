@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from upath import UPath
 
 from vae_pipeline.errors import SettingError, StorageError
-from vae_pipeline.processes import is_gone, this_process
+from vae_pipeline.processes import is_gone, locked, this_process
 from vae_pipeline.settings import Settings
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Held",
     "Storage",
     "fingerprint",
+    "lock_file",
     "open_incoming",
     "open_storage",
     "place_folder",
@@ -83,6 +84,16 @@ def _foreign(error: OSError, path: object) -> bool:
         return False
     culprit, own = Path(error.filename).absolute(), Path(str(path)).absolute()
     return not (culprit.is_relative_to(own.parent) or own.is_relative_to(culprit))
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[bool]:
+    """Hold a lock file, made where there is none, while the block runs; False where another process holds it."""
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with locked(path, wait=False) as alone:
+        yield alone
 
 
 @contextmanager

@@ -21,9 +21,8 @@ from vae_pipeline.connectors.mqtt_topic import MqttTopic
 from vae_pipeline.connectors.pull import Names, Pulled, pull
 from vae_pipeline.connectors.sql_query import SqlQuery
 from vae_pipeline.errors import ConnectorError, DataError, SettingError, StorageError
-from vae_pipeline.processes import locked
 from vae_pipeline.settings import Settings
-from vae_pipeline.storage import open_storage, told
+from vae_pipeline.storage import lock_file, open_storage
 
 __all__ = ["connect", "open_connector"]
 
@@ -80,11 +79,8 @@ def connect(
     ):  # else every message after a silence would be a batch
         quiet = max(config.source.quiet, config.batch.seconds)
         config = config.model_copy(update={"source": config.source.model_copy(update={"quiet": quiet})})
-    storage, lock = open_storage(settings), settings.home / "connectors" / f"{name}.lock"
-    with told(lock):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        lock.touch()
-    with locked(lock, wait=False) as held:
+    storage = open_storage(settings)
+    with lock_file(settings.home / "connectors" / f"{name}.lock") as held:
         if not held:
             msg = f"connector {name!r} is pulled by another process already; wait for it or stop it"
             raise SettingError(msg)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import dagster as dg
 
 from vae_pipeline.alerts.alert import Alert
-from vae_pipeline.alerts.outbox import tell
 from vae_pipeline.catalog import catalog
+from vae_pipeline.defs.alerting import tell_people
 from vae_pipeline.defs.artifact_io import newest
 from vae_pipeline.defs.resources import MlflowResource, StorageResource
 from vae_pipeline.errors import VaePipelineError
@@ -63,7 +63,7 @@ def retrain_sensor(line: Line) -> dg.SensorDefinition:
                 if weighed.decision.action == "retrain":
                     requests.append(_request(line, entry, weighed, policy))
                 elif weighed.decision.action == "alert":
-                    tell(settings, _alert(line, entry, weighed))
+                    tell_people(context, _alert(line, entry, weighed))
         except VaePipelineError as error:
             return dg.SkipReason(f"nothing is decided: {error}")
         why = "; ".join(told) or f"{line} has no champion yet: run the line first"

@@ -12,7 +12,7 @@ from vae_pipeline.errors import StorageError
 from vae_pipeline.records import Line
 from vae_pipeline.storage import MANIFEST, Storage, fingerprint
 
-__all__ = ["ROOT", "DriftReport", "drift_report", "kept_reports", "newest_drift"]
+__all__ = ["ROOT", "DriftReport", "drift_report", "judged", "kept_reports", "newest_drift"]
 
 ROOT = "reports/drift"
 """Below it ``<line>/<dataset>/<day>/<version of the report>/``, and beside these the newest ``drift.json``."""
@@ -63,6 +63,11 @@ def newest_drift(storage: Storage, line: Line, dataset: str, span: Span) -> Drif
     except ValueError as error:
         msg = f"{storage.root / key}: is no drift report ({error}); materialize drift_report of that day again"
         raise StorageError(msg) from error
+
+
+def judged(storage: Storage, line: str, dataset: str) -> list[str]:
+    """Names of the spans that were judged, the newest first; ``<ROOT>/<line>/<dataset>/<name>/drift.json`` has each."""
+    return sorted(storage.names(f"{ROOT}/{line}/{dataset}"), reverse=True)
 
 
 def kept_reports(storage: Storage) -> list[str]:

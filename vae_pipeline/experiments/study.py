@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from vae_pipeline.errors import SettingError, StorageError
 from vae_pipeline.experiments.space import Space, default_of, distributions, space_version
-from vae_pipeline.processes import is_gone, locked, this_process
+from vae_pipeline.processes import is_gone, this_process
 from vae_pipeline.records import Dataset
 from vae_pipeline.settings import Settings
-from vae_pipeline.storage import fingerprint, told
+from vae_pipeline.storage import fingerprint, lock_file, told
 
 if TYPE_CHECKING:
     import optuna
@@ -113,11 +113,7 @@ def only_command(settings: Settings, name: str) -> Iterator[None]:
     Raises:
         SettingError: one is at work.
     """
-    path = settings.home / "tuning" / f"{name}.lock"
-    with told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    with locked(path, wait=False) as alone:
+    with lock_file(settings.home / "tuning" / f"{name}.lock") as alone:
         if not alone:
             msg = f"the study {name} is being worked on by another command of this home; wait for it or stop it"
             raise SettingError(msg)

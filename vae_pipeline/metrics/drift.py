@@ -10,11 +10,12 @@ from typing import Any
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from vae_pipeline.drift.daily import ROOT, judged
+from vae_pipeline.drift.report import RECORD
 from vae_pipeline.storage import Storage
 
 __all__ = ["drift_metrics"]
 
-_ROOT = "reports/drift"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _LABELS = ["line", "dataset"]
 _LISTED = 5
@@ -39,9 +40,9 @@ def drift_metrics(storage: Storage) -> Iterator[Metric]:
     statistic = GaugeMetricFamily(
         "vae_pipeline_drift_statistic", "Value of a statistic", labels=[*_LABELS, "family", "statistic"]
     )
-    for line in storage.names(_ROOT):
-        for dataset in storage.names(f"{_ROOT}/{line}"):
-            found = _newest(storage, f"{_ROOT}/{line}/{dataset}")
+    for line in storage.names(ROOT):
+        for dataset in storage.names(f"{ROOT}/{line}"):
+            found = _newest(storage, line, dataset)
             if found is None:
                 continue
             name, report = found
@@ -57,11 +58,11 @@ def drift_metrics(storage: Storage) -> Iterator[Metric]:
     yield from (detected, day, rows, share, p_value, statistic)
 
 
-def _newest(storage: Storage, folder: str) -> tuple[str, dict[str, Any]] | None:
+def _newest(storage: Storage, line: str, dataset: str) -> tuple[str, dict[str, Any]] | None:
     """Day and content of the newest report that can be read."""
-    days = [name for name in storage.names(folder) if _DAY.match(name)]
-    for name in reversed(days[-_LISTED:]):
-        key = f"{folder}/{name}/drift.json"
+    days = [name for name in judged(storage, line, dataset) if _DAY.match(name)]
+    for name in days[:_LISTED]:
+        key = f"{ROOT}/{line}/{dataset}/{name}/{RECORD}"
         if not storage.has_text(key):
             continue
         try:

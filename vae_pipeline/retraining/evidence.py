@@ -2,16 +2,15 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from pydantic import ValidationError
 
-from vae_pipeline.drift.daily import ROOT
+from vae_pipeline.drift.daily import ROOT, judged
 from vae_pipeline.drift.record import Drift
 from vae_pipeline.drift.report import RECORD
 from vae_pipeline.records import Dataset
 from vae_pipeline.retraining.policy import Evidence
-from vae_pipeline.sources.batches import find_batch, newest_version, versions
+from vae_pipeline.sources.batches import Version, find_batch, versions
 from vae_pipeline.storage import Storage
 
 __all__ = ["evidence", "new_rows", "newest_report"]
@@ -41,13 +40,13 @@ def evidence(
     Raises:
         StorageError: the storage cannot be read.
     """
-    report = newest_report(storage, dataset, version)
+    report, listed = newest_report(storage, dataset, version), versions(storage, dataset)
     return Evidence(
         drifted=report is not None and report.drifted,
         day=dt.date.fromisoformat(report.day) if report else None,
         known=known,
-        new=new_rows(storage, dataset, dataset_version),
-        version=newest_version(storage, dataset).number,
+        new=new_rows(storage, dataset, listed, dataset_version),
+        version=listed[-1].number,
         begun=tuple(begun),
         running=running,
     )
@@ -55,11 +54,12 @@ def evidence(
 
 def newest_report(storage: Storage, dataset: Dataset, version: int) -> Drift | None:
     """The report of the newest day on this version of the model in which something could be said; None without one."""
-    root = PurePosixPath(ROOT) / dataset.line / dataset.name
-    keys = (PurePosixPath(held.key) for held in storage.files(str(root)))
-    for key in sorted((key for key in keys if key.name == RECORD and key.parents[1] == root), reverse=True):
+    for day in judged(storage, dataset.line, dataset.name):
+        key = f"{ROOT}/{dataset.line}/{dataset.name}/{day}/{RECORD}"
+        if not storage.has_text(key):
+            continue
         try:
-            found = Drift.model_validate_json(storage.read_text(str(key)))
+            found = Drift.model_validate_json(storage.read_text(key))
         except ValidationError:  # of another version of this package: it decides nothing
             continue
         if found.version == version and found.verdict != "too_few":
@@ -67,10 +67,8 @@ def newest_report(storage: Storage, dataset: Dataset, version: int) -> Drift | N
     return None
 
 
-def new_rows(storage: Storage, dataset: Dataset, seen: int) -> int:
-    """Rows of the accepted batches that version ``seen`` of the dataset did not hold."""
-    known = next((each.batches for each in versions(storage, dataset) if each.number == seen), ())
-    found = (
-        find_batch(storage, dataset, each) for each in newest_version(storage, dataset).batches if each not in known
-    )
+def new_rows(storage: Storage, dataset: Dataset, listed: Sequence[Version], seen: int) -> int:
+    """Rows of the newest version's batches that version ``seen`` did not hold; ``listed`` are all, from the first."""
+    known = next((each.batches for each in listed if each.number == seen), ())
+    found = (find_batch(storage, dataset, each) for each in listed[-1].batches if each not in known)
     return sum(batch.rows for batch in found if batch)

@@ -4,11 +4,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vae_pipeline.errors import SettingError
-from vae_pipeline.settings import refused_setting
+from vae_pipeline.settings import from_environment
 
 __all__ = ["ServiceSettings", "load_service_settings"]
 
@@ -68,7 +68,4 @@ def load_service_settings() -> ServiceSettings:
     Raises:
         SettingError: a variable cannot be used; the message names it.
     """
-    try:
-        return ServiceSettings()
-    except ValidationError as error:
-        raise refused_setting(error, _PREFIX) from error
+    return from_environment(ServiceSettings)
