@@ -16,7 +16,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,7 @@ import pyarrow.parquet as pq
 from benchmarks.report import machine, markdown_table, write_section
 from benchmarks.scenario_dagster import Dagster, wait_for
 from benchmarks.scenario_plant import NAME, Plant, plant, send
+from infra.services.program import free_port
 from vae_pipeline.defs.retrain_sensor import RETRAINING
 
 PAGE = Path(__file__).parents[1] / "docs/scenario.md"
@@ -90,8 +90,8 @@ class Scenario:
         self.begun = time.monotonic()
         self.log: list[str] = []
         self.hook = Hook()
-        self.port = _free_port()
-        self.dagster = Dagster(_free_port())
+        self.port = free_port()
+        self.dagster = Dagster(free_port())
         self.plant: Plant
         self.first = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=30)
         os.environ |= {
@@ -245,11 +245,6 @@ def _day_config(day: str) -> dict[str, Any]:
 
 def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "vae_pipeline.cli", *arguments]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @contextlib.contextmanager

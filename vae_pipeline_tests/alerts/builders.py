@@ -3,12 +3,12 @@
 import datetime as dt
 import http.server
 import json
-import socket
 import threading
 from contextlib import contextmanager
 
 from pydantic import SecretStr
 
+from infra.services.program import free_port
 from vae_pipeline.alerts.alert import Alert
 from vae_pipeline.settings import Settings
 
@@ -29,12 +29,6 @@ class Clock:
 
     def __call__(self):
         return self.time
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 class Webhook:

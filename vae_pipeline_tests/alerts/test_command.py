@@ -2,10 +2,11 @@
 
 import pytest
 
+from infra.services.program import free_port
 from vae_pipeline.alerts.outbox import open_outbox
 from vae_pipeline.cli import main
 from vae_pipeline.settings import load_settings
-from vae_pipeline_tests.alerts.builders import Webhook, alert, free_port
+from vae_pipeline_tests.alerts.builders import Webhook, alert
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from pydantic import SecretStr
 
+from infra.services.program import free_port
 from vae_pipeline.alerts import deliver as delivering
 from vae_pipeline.alerts.channels import open_channels
 from vae_pipeline.alerts.deliver import LONGEST_PAUSE, MOST_AT_ONCE, deliver, pause, try_channels
@@ -17,7 +18,7 @@ from vae_pipeline.alerts.outbox import open_outbox
 from vae_pipeline.errors import SettingError
 from vae_pipeline.processes import locked
 from vae_pipeline.settings import Settings
-from vae_pipeline_tests.alerts.builders import Clock, Webhook, alert, free_port, settings
+from vae_pipeline_tests.alerts.builders import Clock, Webhook, alert, settings
 
 
 @pytest.fixture

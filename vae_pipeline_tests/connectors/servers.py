@@ -1,54 +1,16 @@
-"""Servers of a test's own: programs started and stopped at will, and an HTTP server in a thread."""
+"""Servers of a test's own: programs that may not be installed, and an HTTP server in a thread."""
 
 import http.server
-import shutil
-import socket
-import subprocess
 import threading
-import time
 
 import pytest
 
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-def listening(port, within=30.0):
-    """Wait until something accepts connections there."""
-    end = time.monotonic() + within
-    while time.monotonic() < end:
-        with socket.socket() as one:
-            one.settimeout(1)
-            if one.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        threading.Event().wait(0.05)
-    message = f"nothing listens on port {port}"
-    raise TimeoutError(message)
-
-
-class Program:
-    """A server process that is killed and started again on the same port, over the same files."""
-
-    def __init__(self, command, port, log):
-        self.command, self.port, self.log = command, port, log
-        self.start()
-
-    def start(self):
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
-        listening(self.port)
-
-    def stop(self, *, kill=False):
-        (self.process.kill if kill else self.process.terminate)()
-        self.process.wait(30)
+from infra.services.program import where
 
 
 def installed(name, package):
     """The path of a program; where there is none the test is skipped with the reason."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    found = where(name)
     if found is None:
         pytest.skip(f"no {name} is installed: apt-get install {package}")
     return found

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from infra.services.program import free_port
 from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError, DataError
-from vae_pipeline_tests.connectors.servers import Answers, free_port
+from vae_pipeline_tests.connectors.servers import Answers
 from vae_pipeline_tests.connectors.stand_ins import config_of, files, keys, reading, set_aside, storage_in
 
 

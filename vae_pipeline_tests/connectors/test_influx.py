@@ -5,10 +5,11 @@ import json
 import httpx
 import pytest
 
+from infra.services.program import Program, free_port
 from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError
-from vae_pipeline_tests.connectors.servers import Answers, Program, free_port, installed
+from vae_pipeline_tests.connectors.servers import Answers, installed
 from vae_pipeline_tests.connectors.stand_ins import config_of, files, keys, storage_in, written
 
 COLUMNS = {"unit": "pump", "time": "time", "sensors": ["flow", "pressure"]}

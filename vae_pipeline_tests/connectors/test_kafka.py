@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from infra.services.program import free_port
 from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.kafka_topic import KafkaTopic
 from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError
-from vae_pipeline_tests.connectors.servers import free_port
 from vae_pipeline_tests.connectors.stand_ins import config_of, keys, reading, set_aside, storage_in
 
 kafka = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: the extra 'kafka'")

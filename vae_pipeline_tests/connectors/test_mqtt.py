@@ -6,11 +6,12 @@ import threading
 
 import pytest
 
+from infra.services.program import Program, free_port
 from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.mqtt_topic import MqttTopic
 from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError
-from vae_pipeline_tests.connectors.servers import Program, free_port, installed
+from vae_pipeline_tests.connectors.servers import installed
 from vae_pipeline_tests.connectors.stand_ins import batches, config_of, keys, reading, set_aside, storage_in, written
 
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed: the extra 'mqtt'")

@@ -1,57 +1,27 @@
 """The SQL connector, on SQLite always and on a PostgreSQL of its own where one is installed."""
 
 import datetime
-import os
-import shutil
-import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 import sqlalchemy
 
+from infra.services.postgres import Postgres, why_not
 from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError
-from vae_pipeline_tests.connectors.servers import free_port
 from vae_pipeline_tests.connectors.stand_ins import config_of, files, keys, storage_in
-
-BIN = next((path for path in ("/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/17/bin") if os.path.isdir(path)), "")  # noqa: PTH112
-
-
-class Postgres:
-    """A server of its own in a folder, with a password; stopped and started at will."""
-
-    def __init__(self, folder):
-        self.folder, self.port = folder, free_port()
-        self.as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        folder.chmod(0o777)
-        (folder / "password").write_text("secret\n")
-        for parent in (folder, *folder.parents):
-            if parent.stat().st_uid == os.geteuid() and parent.name.startswith("pytest"):
-                parent.chmod(0o755)
-        folder.chmod(0o777)
-        self._run("initdb", "-D", str(folder / "data"), "-U", "reader", "-A", "md5", f"--pwfile={folder / 'password'}")
-        self.start()
-
-    def _run(self, name, *arguments):
-        command = [*self.as_user, f"{BIN}/{name}", *arguments]
-        subprocess.run(command, check=True, capture_output=True, cwd="/", timeout=60)
-
-    def start(self):
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -F"
-        log = str(self.folder / "log")
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-o", options, "-l", log, "-w", "start")
-
-    def stop(self):
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "stop")
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    if not BIN or (os.geteuid() == 0 and not shutil.which("runuser")):
-        pytest.skip("no PostgreSQL server is installed: apt-get install postgresql")
-    server = Postgres(tmp_path_factory.mktemp("postgres"))
-    yield server
-    server.stop()
+def postgres():
+    if why := why_not():
+        pytest.skip(why)
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        server = Postgres(Path(folder), user="reader", password="secret")
+        yield server
+        server.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

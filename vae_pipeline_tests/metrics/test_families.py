@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from infra.services.program import free_port
 from vae_pipeline.alerts.deliver import deliver
 from vae_pipeline.alerts.outbox import open_outbox
 from vae_pipeline.metrics.alerts import alert_metrics
@@ -14,7 +15,7 @@ from vae_pipeline.metrics.drift import drift_metrics
 from vae_pipeline.registry.shelf import ShelfEntry
 from vae_pipeline.settings import load_settings
 from vae_pipeline.storage import open_storage
-from vae_pipeline_tests.alerts.builders import Webhook, alert, free_port, settings
+from vae_pipeline_tests.alerts.builders import Webhook, alert, settings
 
 
 def samples(families):

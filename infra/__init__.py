@@ -1,0 +1,1 @@
+"""What runs beside the pipeline: databases, object stores, dashboards, images."""
