@@ -729,7 +729,7 @@ WRONG = [
 
 
 def test_without_the_token_nothing_is_answered(guarded):
-    client = guarded(TOKEN="secret")  # noqa: S106 - of this test
+    client = guarded(TOKEN="secret")
     for headers in ({}, *({"authorization": given.encode()} for given in WRONG)):
         for method, path in (("GET", "/models"), ("POST", "/predict"), ("GET", "/metrics"), ("GET", "/nowhere")):
             answer = client.request(method, path, headers=headers)
@@ -739,19 +739,19 @@ def test_without_the_token_nothing_is_answered(guarded):
 
 
 def test_with_the_token_everything_is_as_without_one(guarded, timeseries):
-    client = guarded(TOKEN="secret")  # noqa: S106
+    client = guarded(TOKEN="secret")
     answer = client.get("/models", headers={"authorization": "Bearer secret"})
     assert answer.json() == timeseries.get("/models").json()
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/livez", "/readyz"])
 def test_health_is_told_to_everybody(guarded, path):
-    refused(guarded(TOKEN="secret").get(path), 404, "Not Found")  # noqa: S106 - BentoML answers it, not the app
+    refused(guarded(TOKEN="secret").get(path), 404, "Not Found")
     assert guarded().get(f"{path}/../models").status_code == 401
 
 
 def test_a_stream_asks_for_the_token_too(guarded):
-    client = guarded(TOKEN="secret")  # noqa: S106
+    client = guarded(TOKEN="secret")
     for headers in ({}, {"authorization": "Bearer other"}):
         with pytest.raises(Exception) as refusal, client.websocket_connect("/stream?model=fans", headers=headers):  # noqa: PT011
             pass
@@ -762,7 +762,7 @@ def test_a_stream_asks_for_the_token_too(guarded):
 
 def test_the_token_may_stand_in_a_file(guarded, tmp_path):
     (tmp_path / "token").write_text("  from a file\n")
-    client = guarded(TOKEN_FILE=tmp_path / "token", TOKEN="secret")  # noqa: S106
+    client = guarded(TOKEN_FILE=tmp_path / "token", TOKEN="secret")
     assert client.get("/models", headers={"authorization": "Bearer from a file"}).status_code == 200
     assert client.get("/models", headers={"authorization": "Bearer secret"}).status_code == 401
 
