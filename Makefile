@@ -1,6 +1,6 @@
 # Everything a newcomer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock ui reports scenario bench benchmarks-table clean clean-data
+.PHONY: help install tools demo test check lock ui reports scenario bench benchmarks-table clean clean-data
 
 # No tool reports home.
 export DO_NOT_TRACK = 1
@@ -11,6 +11,7 @@ export BENTOML_DO_NOT_TRACK = True
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+TOOLS := .venv/.tools
 # The first of these that runs and is 3.11 to 3.13 makes .venv; `make install PYTHON=/path/to/python` states another.
 PYTHON ?= python3.11 python3.12 python3.13 python3 python
 
@@ -31,26 +32,33 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "vae-pipeline needs Python 3.11, 3.12 or 3.13: tried $(PYTHON); install one, or name it: make install PYTHON=/path/to/python3.11" >&2; \
 		exit 1; \
 	fi; \
-	echo "Installing into .venv with $$($$python --version), about 236 packages, 2.2 GB: takes 2 to 4 minutes, once."; \
+	echo "Installing into .venv with $$($$python --version), about 200 packages, 2 GB: takes 2 to 4 minutes, once."; \
 	"$$python" -m venv .venv; \
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e .; \
 	touch $@; \
 	echo "Installed in $$(( $$(date +%s) - start )) s."
+
+tools: $(TOOLS) ## add what the tests and checks need, and all extras
+
+$(TOOLS): $(STAMP)
+	@echo "Adding tools and extras to .venv, about 100 packages: takes 1 to 2 minutes, once."
+	@$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
 
 demo: install ## train on generated engines, recordings and pictures, print the result tables
 	@$(BIN)/vae-pipeline demo
 
-test: install ## run the tests with coverage, two at a time
+test: tools ## run the tests with coverage, two at a time
 	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
-check: install ## lint, format, types, architecture, Dagster definitions
+check: tools ## lint, format, types, architecture, Dagster definitions
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/dg check defs
 
-lock: install ## pin what the services load, with hashes, and list it as a bill of materials
+lock: tools ## pin what the services load, with hashes, and list it as a bill of materials
 	@$(BIN)/uv pip compile bentos/requirements.in -c constraints.txt --generate-hashes --python-version 3.11 \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file bentos/requirements.txt
 	@$(BIN)/python bentos/bill_of_materials.py
@@ -61,13 +69,13 @@ ui: install ## open the Dagster UI
 reports: install ## open Evidently's UI with all drift reports
 	@workspace=$$($(BIN)/python -m vae_pipeline.drift.workspace) && $(BIN)/evidently ui --workspace "$$workspace"
 
-scenario: install ## play the loop on engines of FD001: drift, new data, retraining, hand-over (20 minutes)
+scenario: tools ## play the loop on engines of FD001: drift, new data, retraining, hand-over (20 minutes)
 	@$(BIN)/python -m benchmarks.scenario --write
 
-bench: install ## measure throughput on this machine
+bench: tools ## measure throughput on this machine
 	@$(BIN)/python -m benchmarks.throughput
 
-benchmarks-table: install ## measure accuracy beside the baselines, write the table in docs/benchmarks.md
+benchmarks-table: tools ## measure accuracy beside the baselines, write the table in docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.peers FD001 FD002 --write
 
 clean: ## remove .venv and caches; what was trained stays
