@@ -56,7 +56,8 @@ def test_rooms_have_a_readme(room: Path) -> None:
 def stated() -> list[Requirement]:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [item for extra in project["optional-dependencies"].values() for item in extra]
-    return [Requirement(item) for item in project["dependencies"] + extras]
+    found = [Requirement(item) for item in project["dependencies"] + extras]
+    return [requirement for requirement in found if requirement.name != project["name"]]  # extras that hold extras
 
 
 def pinned() -> dict[str, str]:
