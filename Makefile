@@ -1,6 +1,6 @@
 # Everything a newcomer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install tools demo test check lock ui reports scenario bench benchmarks-table clean clean-data
+.PHONY: help install tools demo test services test-services check lock ui reports scenario bench benchmarks-table clean clean-data
 
 # No tool reports home.
 export DO_NOT_TRACK = 1
@@ -50,6 +50,12 @@ demo: install ## train on generated engines, recordings and pictures, print the 
 
 test: tools ## run the tests with coverage, two at a time
 	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term
+
+services: tools ## run PostgreSQL, an S3 store and MLflow on this machine, without a container engine
+	@$(BIN)/python -m infra.services
+
+test-services: tools ## run the tests of the chain on PostgreSQL, S3 and an MLflow server
+	@$(BIN)/python -m pytest -n 2 --services -m services --no-cov
 
 check: tools ## lint, format, types, architecture, Dagster definitions
 	$(BIN)/ruff check

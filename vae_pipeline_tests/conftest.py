@@ -1,6 +1,7 @@
 """Every test has an empty home of its own, no telemetry and no variable of the person who runs it."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from vae_pipeline.catalog import catalog
 from vae_pipeline.environment import prepare_environment
 from vae_pipeline.settings import load_settings
+from vae_pipeline_tests import grown_up
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -31,6 +33,31 @@ _MIRROR = Path(os.environ.get("VAE_PIPELINE_DATA_MIRROR") or PROJECT.parent / "s
 hypothesis.settings.register_profile("default", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--services", action="store_true", help="keep things in PostgreSQL, S3 and an MLflow server, really running"
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def services(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The servers that homes are kept in with ``--services``, else None."""
+    if not request.config.getoption("--services"):
+        yield None
+        return
+    from infra.services.together import Services, why_not
+
+    if reason := why_not():
+        pytest.exit(reason, 1)
+    # PostgreSQL's user must be able to enter, which pytest's own folders refuse
+    with tempfile.TemporaryDirectory(prefix="services-") as folder:
+        Path(folder).chmod(0o711)
+        with Services(Path(folder)) as started:
+            grown_up.services = started
+            yield started
+            grown_up.services = None
 
 
 def _forget() -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -15,16 +16,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upath import UPath
 
+from infra.services.together import BUCKET
 from vae_pipeline.errors import SettingError, StorageError
 from vae_pipeline.records import Window
 from vae_pipeline.storage import MANIFEST, Storage, fingerprint, write_bytes, write_json
 
+pytestmark = pytest.mark.services
+
 KEY = "timeseries/FD001/raw/0a1b"
 
 
-@pytest.fixture(params=["local", "remote"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "storage") if request.param == "local" else f"memory://{uuid4().hex}/prefix"
+@pytest.fixture(params=["local", "memory", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path, services: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A folder, an object store in this process, and a real one with ``--services``."""
+    if request.param == "local":
+        return str(tmp_path / "storage")
+    if request.param == "memory":
+        return f"memory://{uuid4().hex}/prefix"
+    return s3_root(services, monkeypatch)
+
+
+def s3_root(services: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    if services is None:
+        pytest.skip("no S3 server: it is started by make test-services")
+    for name, value in services.keys().items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{uuid4().hex}"
 
 
 @pytest.fixture
@@ -183,9 +200,11 @@ class TestLocal:
 
 
 class TestRemote:
-    @pytest.fixture
-    def address(self) -> str:
-        return f"memory://{uuid4().hex}/prefix"
+    @pytest.fixture(params=["memory", "s3"])
+    def address(self, request: pytest.FixtureRequest, services: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+        if request.param == "memory":
+            return f"memory://{uuid4().hex}/prefix"
+        return s3_root(services, monkeypatch)
 
     def test_another_machine_reads_it_through_its_own_cache(self, address: str, tmp_path: Path) -> None:
         keep(Storage(address, tmp_path / "here"), "first")
@@ -199,7 +218,9 @@ class TestRemote:
         keep(Storage(address, tmp_path / "here"), "first")
         there = Storage(address, tmp_path / "there")
         there.folder(KEY)
-        (UPath(address) / KEY / "part" / "data.txt").unlink()
+        for held in there.files(KEY):
+            if held.key.endswith("data.txt"):
+                there.remove(held.key)
         assert (there.folder(KEY) / "part" / "data.txt").read_text() == "first"
 
     def test_the_first_machine_wins_everywhere(self, address: str, tmp_path: Path) -> None:
@@ -218,13 +239,17 @@ class TestRemote:
 
     def test_the_manifest_is_uploaded_last(self, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         storage, sent = Storage(address, tmp_path), []
-        write = type(storage.root).write_bytes
+        client = storage.root.fs
 
-        def note(path: UPath, content: bytes) -> int:
-            sent.append(path.path.removeprefix((storage.root / KEY).path + "/"))
-            return write(path, content)
+        def noted(call: Any, place: int) -> Any:
+            def note(*arguments: Any, **options: Any) -> None:
+                sent.append(re.sub(r".*0a1b/(_files-\w+/)?", "", arguments[place]))
+                call(*arguments, **options)
 
-        monkeypatch.setattr(type(storage.root), "write_bytes", note)
+            return note
+
+        monkeypatch.setattr(client, "put_file", noted(client.put_file, 1))
+        monkeypatch.setattr(client, "pipe_file", noted(client.pipe_file, 0))
         with storage.new_folder(KEY, {}) as folder:
             for name in ("a", "z"):
                 (folder / name).mkdir()
@@ -238,13 +263,13 @@ class TestRemote:
         class ClientError(Exception):
             """Clients of object stores raise classes of their own."""
 
-        def broken(path: UPath, content: bytes) -> int:
+        def broken(*_: object, **__: object) -> None:
             msg = "connection reset"
             raise ClientError(msg)
 
         storage = Storage(address, tmp_path)
-        monkeypatch.setattr(type(storage.root), "write_bytes", broken)
-        with pytest.raises(StorageError, match=r"^memory://.*connection reset; check VAE_PIPELINE_STORAGE"):
+        monkeypatch.setattr(storage.root.fs, "put_file", broken)
+        with pytest.raises(StorageError, match=r"^(memory|s3)://.*connection reset; check VAE_PIPELINE_STORAGE"):
             keep(storage, "first")
         monkeypatch.undo()
         assert not storage.exists(KEY)
@@ -253,10 +278,10 @@ class TestRemote:
     def test_an_unreachable_root_is_named(self, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         storage = Storage(address, tmp_path)
 
-        def denied(_: UPath) -> bool:
+        def denied(*_: object) -> bool:
             raise PermissionError
 
-        monkeypatch.setattr(type(storage.root), "exists", denied)
+        monkeypatch.setattr(storage.root.fs, "isfile", denied)
         with pytest.raises(StorageError, match="PermissionError; check VAE_PIPELINE_STORAGE, its credentials"):
             storage.exists(KEY)
 

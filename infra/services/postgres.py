@@ -12,11 +12,9 @@ __all__ = ["Postgres", "why_not"]
 
 def _programs() -> Path | None:
     """The folder of PostgreSQL's programs, of the newest version that is installed."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    return versions[-1].parent if versions else None
+    found = versions[-1] if versions else shutil.which("initdb")
+    return Path(found).resolve().parent if found else None
 
 
 def why_not() -> str | None:

@@ -50,25 +50,36 @@ class Program:
     """A server that listens on a port; started when it is made."""
 
     def __init__(
-        self, command: Sequence[str], port: int, log: Path, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        port: int,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        within: float = 60.0,
     ) -> None:
-        """Start ``command``, which listens on ``port``; what it prints is added to ``log``."""
-        self.command, self.port, self.log = list(command), port, log
+        """Start ``command``, which listens on ``port`` within so many seconds; what it prints is added to ``log``."""
+        self.command, self.port, self.log, self._within = list(command), port, log, within
         self._environment = {**os.environ, **(environment or {})}
         self.start()
 
-    def start(self, within: float = 60.0) -> None:
+    def start(self) -> None:
         """Start it and wait until it listens.
 
         Raises:
             RuntimeError: it ended instead; the message has the end of its log.
-            TimeoutError: it does not listen within so many seconds.
+            TimeoutError: it does not listen in time.
         """
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command, stdout=log, stderr=log, env=self._environment, start_new_session=True
             )
-        wait_for(self._ready, f"{self.command[0]} does not listen on port {self.port}; see {self.log}", within)
+        try:
+            wait_for(
+                self._ready, f"{self.command[0]} does not listen on port {self.port}; see {self.log}", self._within
+            )
+        except BaseException:
+            self.stop(kill=True)
+            raise
 
     def _ready(self) -> bool:
         if self.process.poll() is not None:

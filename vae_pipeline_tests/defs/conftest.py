@@ -12,6 +12,7 @@ import pytest
 from vae_pipeline.catalog import catalog
 from vae_pipeline.records import Line
 from vae_pipeline.settings import load_settings
+from vae_pipeline_tests import grown_up
 
 CATALOG = """
 datasets:
@@ -76,6 +77,8 @@ class Home:
                 patch.delenv(name)
             patch.setenv("VAE_PIPELINE_HOME", str(self.folder))
             patch.setenv("VAE_PIPELINE_CATALOG", str(self.catalog_file))
+            for name, value in grown_up.variables(self.folder).items():
+                patch.setenv(name, value)
             load_settings.cache_clear()
             catalog.cache_clear()
             try:

@@ -1,0 +1,21 @@
+"""Where everything is kept: local or S3 roots; folders that appear whole or not at all."""
+
+from vae_pipeline.storage.files import lock_file, place_folder, told, work_folder, write_bytes, write_json
+from vae_pipeline.storage.fingerprints import fingerprint
+from vae_pipeline.storage.root import MANIFEST, Held
+from vae_pipeline.storage.storage import Storage, open_incoming, open_storage
+
+__all__ = [
+    "MANIFEST",
+    "Held",
+    "Storage",
+    "fingerprint",
+    "lock_file",
+    "open_incoming",
+    "open_storage",
+    "place_folder",
+    "told",
+    "work_folder",
+    "write_bytes",
+    "write_json",
+]
