@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import hypothesis
 import pytest
@@ -39,6 +40,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--services", action="store_true", help="keep things in PostgreSQL, S3 and an MLflow server, really running"
     )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every kind of root that there is: a folder, a store in this process, and with ``--services`` a real one."""
+    stores = ["memory", "s3"] if metafunc.config.getoption("--services") else ["memory"]
+    for name, kinds in (("any_root", ["local", *stores]), ("remote_root", stores)):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, kinds, indirect=True)
+
+
+def _root(kind: str, tmp_path: Path, services: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    if kind == "local":
+        return str(tmp_path / "storage")
+    if kind == "memory":
+        return f"memory://{uuid4().hex}/prefix"
+    from infra.services.together import BUCKET
+
+    for name, value in services.keys().items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{uuid4().hex}"
+
+
+@pytest.fixture
+def any_root(request: pytest.FixtureRequest, tmp_path: Path, services: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty root of each kind."""
+    return _root(request.param, tmp_path, services, monkeypatch)
+
+
+@pytest.fixture
+def remote_root(request: pytest.FixtureRequest, tmp_path: Path, services: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty root of each kind that is no folder."""
+    return _root(request.param, tmp_path, services, monkeypatch)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from fsspec.registry import _registry as imported_clients
@@ -16,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upath import UPath
 
-from infra.services.together import BUCKET
 from vae_pipeline.errors import SettingError, StorageError
 from vae_pipeline.records import Window
 from vae_pipeline.storage import MANIFEST, Storage, fingerprint, write_bytes, write_json
@@ -26,27 +24,9 @@ pytestmark = pytest.mark.services
 KEY = "timeseries/FD001/raw/0a1b"
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
-def root(request: pytest.FixtureRequest, tmp_path: Path, services: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A folder, an object store in this process, and a real one with ``--services``."""
-    if request.param == "local":
-        return str(tmp_path / "storage")
-    if request.param == "memory":
-        return f"memory://{uuid4().hex}/prefix"
-    return s3_root(services, monkeypatch)
-
-
-def s3_root(services: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    if services is None:
-        pytest.skip("no S3 server: it is started by make test-services")
-    for name, value in services.keys().items():
-        monkeypatch.setenv(name, value)
-    return f"s3://{BUCKET}/{uuid4().hex}"
-
-
 @pytest.fixture
-def storage(root: str, tmp_path: Path) -> Storage:
-    return Storage(root, tmp_path / "cache")
+def storage(any_root: str, tmp_path: Path) -> Storage:
+    return Storage(any_root, tmp_path / "cache")
 
 
 def keep(storage: Storage, text: str, key: str = KEY) -> None:
@@ -200,45 +180,41 @@ class TestLocal:
 
 
 class TestRemote:
-    @pytest.fixture(params=["memory", "s3"])
-    def address(self, request: pytest.FixtureRequest, services: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-        if request.param == "memory":
-            return f"memory://{uuid4().hex}/prefix"
-        return s3_root(services, monkeypatch)
-
-    def test_another_machine_reads_it_through_its_own_cache(self, address: str, tmp_path: Path) -> None:
-        keep(Storage(address, tmp_path / "here"), "first")
-        there = Storage(address, tmp_path / "there")
+    def test_another_machine_reads_it_through_its_own_cache(self, remote_root: str, tmp_path: Path) -> None:
+        keep(Storage(remote_root, tmp_path / "here"), "first")
+        there = Storage(remote_root, tmp_path / "there")
         folder = there.folder(KEY)
         assert folder == tmp_path / "there" / KEY
         assert (folder / "part" / "data.txt").read_text() == "first"
         assert (folder / MANIFEST).exists()
 
-    def test_it_is_copied_once(self, address: str, tmp_path: Path) -> None:
-        keep(Storage(address, tmp_path / "here"), "first")
-        there = Storage(address, tmp_path / "there")
+    def test_it_is_copied_once(self, remote_root: str, tmp_path: Path) -> None:
+        keep(Storage(remote_root, tmp_path / "here"), "first")
+        there = Storage(remote_root, tmp_path / "there")
         there.folder(KEY)
         for held in there.files(KEY):
             if held.key.endswith("data.txt"):
                 there.remove(held.key)
         assert (there.folder(KEY) / "part" / "data.txt").read_text() == "first"
 
-    def test_the_first_machine_wins_everywhere(self, address: str, tmp_path: Path) -> None:
-        here, there = Storage(address, tmp_path / "here"), Storage(address, tmp_path / "there")
+    def test_the_first_machine_wins_everywhere(self, remote_root: str, tmp_path: Path) -> None:
+        here, there = Storage(remote_root, tmp_path / "here"), Storage(remote_root, tmp_path / "there")
         keep(here, "first")
         keep(there, "second")
         assert (there.folder(KEY) / "part" / "data.txt").read_text() == "first"
         assert there.manifest(KEY) == {"text": "first"}
 
-    def test_without_its_manifest_a_folder_does_not_exist(self, address: str, tmp_path: Path) -> None:
-        (UPath(address) / KEY / "data.txt").write_text("half an upload")
-        storage = Storage(address, tmp_path)
+    def test_without_its_manifest_a_folder_does_not_exist(self, remote_root: str, tmp_path: Path) -> None:
+        (UPath(remote_root) / KEY / "data.txt").write_text("half an upload")
+        storage = Storage(remote_root, tmp_path)
         assert not storage.exists(KEY)
         keep(storage, "whole")
         assert storage.manifest(KEY) == {"text": "whole"}
 
-    def test_the_manifest_is_uploaded_last(self, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        storage, sent = Storage(address, tmp_path), []
+    def test_the_manifest_is_uploaded_last(
+        self, remote_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage, sent = Storage(remote_root, tmp_path), []
         client = storage.root.fs
 
         def noted(call: Any, place: int) -> Any:
@@ -258,7 +234,7 @@ class TestRemote:
         assert sent[-1] == MANIFEST
 
     def test_an_upload_that_breaks_leaves_nothing_visible(
-        self, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, remote_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class ClientError(Exception):
             """Clients of object stores raise classes of their own."""
@@ -267,7 +243,7 @@ class TestRemote:
             msg = "connection reset"
             raise ClientError(msg)
 
-        storage = Storage(address, tmp_path)
+        storage = Storage(remote_root, tmp_path)
         monkeypatch.setattr(storage.root.fs, "put_file", broken)
         with pytest.raises(StorageError, match=r"^(memory|s3)://.*connection reset; check VAE_PIPELINE_STORAGE"):
             keep(storage, "first")
@@ -275,8 +251,10 @@ class TestRemote:
         assert not storage.exists(KEY)
         assert leftovers(tmp_path) == []
 
-    def test_an_unreachable_root_is_named(self, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        storage = Storage(address, tmp_path)
+    def test_an_unreachable_root_is_named(
+        self, remote_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage = Storage(remote_root, tmp_path)
 
         def denied(*_: object) -> bool:
             raise PermissionError
@@ -367,10 +345,10 @@ class TestNames:
     def test_of_what_is_not_there_are_none(self, storage: Storage) -> None:
         assert storage.names("predictions") == []
 
-    def test_are_those_of_now_whoever_wrote_them(self, storage: Storage, root: str, tmp_path: Path) -> None:
+    def test_are_those_of_now_whoever_wrote_them(self, storage: Storage, any_root: str, tmp_path: Path) -> None:
         storage.write_text("predictions/a", "")
         assert storage.names("predictions") == ["a"]
-        Storage(root, tmp_path / "other").write_text("predictions/b", "")
+        Storage(any_root, tmp_path / "other").write_text("predictions/b", "")
         assert storage.names("predictions") == ["a", "b"]
 
 
@@ -401,15 +379,15 @@ class TestSmallFiles:
         with pytest.raises(StorageError):
             storage.fetch("a/b.txt", tmp_path / "copy.txt")
 
-    def test_only_empty_folders_are_removed(self, storage: Storage, root: str) -> None:
+    def test_only_empty_folders_are_removed(self, storage: Storage, any_root: str) -> None:
         storage.write_text("a/b/c.txt", "1")
         storage.write_text("a/d/e.txt", "1")
         storage.remove("a/d/e.txt")
         storage.remove_empty("a")
         assert [held.key for held in storage.files()] == ["a/b/c.txt"]
         assert (storage.root / "a" / "b").exists()
-        if "://" not in root:
-            assert not Path(root, "a/d").exists()
+        if "://" not in any_root:
+            assert not Path(any_root, "a/d").exists()
 
     def test_a_file_in_place_of_the_root_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "root").write_text("-")
@@ -417,10 +395,7 @@ class TestSmallFiles:
             Storage(str(tmp_path / "root"), tmp_path, "VAE_PIPELINE_INCOMING").files("timeseries")
 
 
-@pytest.mark.parametrize("root", ["local", "memory"])
-def test_a_file_that_is_moved_lies_at_its_new_place_alone(tmp_path, root):
-    address = str(tmp_path / "storage") if root == "local" else f"memory://{tmp_path.name}"
-    storage = Storage(address, tmp_path / "cache")
+def test_a_file_that_is_moved_lies_at_its_new_place_alone(storage):
     storage.write_bytes("staged/a", b"content")
     storage.move("staged/a", "incoming/line/a")
     assert not storage.has_text("staged/a")

@@ -11,6 +11,7 @@ from infra.services.postgres import Postgres, why_not
 from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError
+from vae_pipeline.storage import Storage
 from vae_pipeline_tests.connectors.stand_ins import config_of, files, keys, storage_in
 
 
@@ -90,6 +91,18 @@ def test_rows_that_appear_are_read_once(database, tmp_path):
     found = once(tmp_path, source)
     assert (found.rows, found.repeated) == (4, 1)
     assert keys(tmp_path) == [("p0", n) for n in range(14)]
+
+
+@pytest.mark.services
+def test_batches_land_in_an_object_store_too(database, tmp_path, remote_root):
+    engine, source = database
+    insert(engine, range(10))
+    storage = Storage(remote_root, tmp_path / "cache")
+    config = config_of(source, columns=COLUMNS, batch={"rows": 4})
+    assert pull(open_connector(config), storage, config).rows == 10
+    assert pull(open_connector(config), storage, config).rows == 0
+    landed = [held for held in storage.files("incoming") if held.key.endswith(".csv")]
+    assert len(landed) == 3
 
 
 def test_rows_of_the_last_key_that_appear_later_are_read(database, tmp_path):

@@ -31,6 +31,7 @@ def tick(cursor=None):
         return sensor.evaluate_tick(context)
 
 
+@pytest.mark.services
 class TestChampionChanged:
     @pytest.fixture(autouse=True)
     def home(self, trained_home):
@@ -100,6 +101,7 @@ def packed(trained_home):
         return pack(load_settings(), shelf, "timeseries")
 
 
+@pytest.mark.services
 class TestBento:
     def test_it_carries_the_champion_with_its_example(self, packed):
         (model,) = packed.models

@@ -33,6 +33,7 @@ def changed(trained_home, again):
 
 
 @pytest.mark.slow
+@pytest.mark.services
 class TestTheFirstRun:
     def test_does_every_stage_in_order(self, trained_home):
         assert [stage for stage, text in trained_home.first_told if text == "done"] == STAGES
@@ -87,6 +88,7 @@ class TestTheFirstRun:
 
 
 @pytest.mark.slow
+@pytest.mark.services
 class TestTheSameRunAgain:
     def test_makes_nothing_anew(self, again, trained_home):
         found, told, _, _ = again
@@ -104,6 +106,7 @@ class TestTheSameRunAgain:
 
 
 @pytest.mark.slow
+@pytest.mark.services
 class TestAnotherHyperparameter:
     def test_trains_anew_on_the_same_features(self, changed):
         expected = dict.fromkeys(("raw", "validated", "features"), True)

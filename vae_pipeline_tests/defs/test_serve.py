@@ -17,7 +17,7 @@ from vae_pipeline.settings import load_settings
 
 CLIENT = Path(__file__).parents[2] / "docs/examples/client.py"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.services]
 
 
 @pytest.fixture(scope="module")

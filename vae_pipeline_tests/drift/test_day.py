@@ -4,7 +4,6 @@ import datetime as dt
 import io
 import subprocess
 import sys
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -23,15 +22,16 @@ from vae_pipeline_tests.drift.days import DAY, answered, keep, key_of, opened
 
 SPAN = Span(DAY, DAY)
 
+pytestmark = pytest.mark.services
+
 
 def read(storage, span=SPAN, **more):
     return read_days(storage, "timeseries", "tiny", 3, span, **more)
 
 
-@pytest.fixture(params=["local", "remote"])
-def storage(request, tmp_path):
-    root = str(tmp_path / "storage") if request.param == "local" else f"memory://{uuid4().hex}/prefix"
-    return Storage(root, tmp_path / "cache")
+@pytest.fixture
+def storage(any_root, tmp_path):
+    return Storage(any_root, tmp_path / "cache")
 
 
 def test_counts_and_moments_are_those_of_all_rows(storage):

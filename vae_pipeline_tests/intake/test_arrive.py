@@ -2,18 +2,18 @@
 
 import os
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from vae_pipeline.intake.arrive import SETTLED, arrival, arrivals
 from vae_pipeline.storage import Storage
 
+pytestmark = pytest.mark.services
 
-@pytest.fixture(params=["local", "remote"])
-def incoming(request, tmp_path):
-    root = str(tmp_path / "incoming") if request.param == "local" else f"memory://{uuid4().hex}/incoming"
-    return Storage(root, tmp_path / "cache")
+
+@pytest.fixture
+def incoming(any_root, tmp_path):
+    return Storage(any_root, tmp_path / "cache")
 
 
 def put(incoming, *keys, text="a,b\n1,2\n"):

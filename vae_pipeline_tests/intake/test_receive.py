@@ -92,9 +92,10 @@ class TestAccepted:
         take(made, raw)
         assert left(made) == []
 
-    def test_on_a_remote_root_too(self, made, raw, tmp_path):
-        storage = Storage("memory://receive/storage", tmp_path / "cache")
-        incoming = Storage("memory://receive/incoming", tmp_path / "cache")
+    @pytest.mark.services
+    def test_on_a_remote_root_too(self, made, raw, tmp_path, remote_root):
+        storage = Storage(f"{remote_root}/storage", tmp_path / "cache")
+        incoming = Storage(f"{remote_root}/incoming", tmp_path / "cache")
         incoming.write_text("timeseries/pumps/week.csv", pumps(5, 40, seed=9).to_csv(index=False))
         scratch = tmp_path / "scratch"
         found = receive(made.dataset, "week.csv", storage=storage, incoming=incoming, raw=raw, scratch=scratch)

@@ -83,8 +83,9 @@ def test_batches_added_at_once_get_versions_of_their_own(made):
     assert set(newest_version(made.storage, made.dataset).batches) == set(ids)
 
 
-def test_on_a_remote_root_a_number_is_given_out_once_too(made, tmp_path):
-    remote = Storage("memory://versions/prefix", tmp_path / "cache")
+@pytest.mark.services
+def test_on_a_remote_root_a_number_is_given_out_once_too(made, tmp_path, remote_root):
+    remote = Storage(remote_root, tmp_path / "cache")
     assert remote.create_text("a.json", "first")
     assert not remote.create_text("a.json", "second")
     assert remote.read_text("a.json") == "first"
