@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -37,6 +37,10 @@ class Settings(BaseSettings):
         default=None, description="image with Python that Bentos' images start from; python:3.11-slim when left out"
     )
     threads: Annotated[int, Field(ge=1)] | None = Field(default=None, description="CPU threads of training and scoring")
+
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="json: one object a line, with run, asset, partition and model version"
+    )
 
     alerts: SecretStr | None = Field(
         default=None, description="addresses of channels for alerts, in the form of Apprise, separated by spaces"

@@ -8,6 +8,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 services: Any = None
 _homes: dict[Path, dict[str, str]] = {}
+_servers: dict[Path, Any] = {}
 
 
 def variables(home: Path) -> dict[str, str]:
@@ -18,7 +19,13 @@ def variables(home: Path) -> dict[str, str]:
         name = f"home_{len(_homes)}_{re.sub('[^a-z0-9]', '', home.name.lower())}"
         dagster = home / "dagster"
         services.write_dagster_home(dagster, PROJECT / "dagster.yaml", f"{name}_dagster")
-        found = services.settings(services.mlflow(f"{name}_mlflow"), name)
+        _servers[home] = services.mlflow(f"{name}_mlflow")
+        found = services.settings(_servers[home], name)
         del found["VAE_PIPELINE_OPTUNA_STORAGE"]
         _homes[home] = {**found, "DAGSTER_HOME": str(dagster)}
     return _homes[home]
+
+
+def mlflow_of(home: Path) -> Any:
+    """The MLflow server of a home that was entered."""
+    return _servers[home]

@@ -91,7 +91,7 @@ def test_the_registered_model_scores_windows_as_evaluation_did(finished):
 
 def test_bottles_are_judged_by_the_whole_picture_and_by_the_pixel(bottle):
     assert bottle["validated"]["critical_failures"] == 0
-    assert 0.5 < bottle["evaluated"]["roc_auc"] <= 1.0
+    assert 0.5 < bottle["evaluated"]["test_roc_auc"] <= 1.0
 
 
 def test_the_bentos_of_both_lines_answer_as_evaluation_did(finished, bottle, real_home):

@@ -259,7 +259,7 @@ class TestRemote:
         def denied(*_: object) -> bool:
             raise PermissionError
 
-        monkeypatch.setattr(storage.root.fs, "isfile", denied)
+        monkeypatch.setattr(storage.root.fs, "info", denied)
         with pytest.raises(StorageError, match="PermissionError; check VAE_PIPELINE_STORAGE, its credentials"):
             storage.exists(KEY)
 

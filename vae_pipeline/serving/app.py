@@ -69,8 +69,9 @@ def line_app(line: Line) -> FastAPI:
         """Scores and decisions, one or many."""
         served = server().model(model)
         cut = served.threshold(threshold, false_alarm_rate)
-        body = await read_body(request, served.settings)
-        answer = await server().predict(served, body, Asked(gaps=gaps), cut)
+        with server().traced("predict", served, request.headers):
+            body = await read_body(request, served.settings)
+            answer = await server().predict(served, body, Asked(gaps=gaps), cut)
         return Response(json.dumps(answer, allow_nan=False), media_type="application/json")
 
     @app.post(
@@ -87,8 +88,9 @@ def line_app(line: Line) -> FastAPI:
     ) -> Response:
         """Why samples have their scores."""
         served = server().model(model)
-        body = await read_body(request, served.settings)
-        found = await server().explain(served, body, Asked(gaps=gaps, row=row, top=top))
+        with server().traced("explain", served, request.headers):
+            body = await read_body(request, served.settings)
+            found = await server().explain(served, body, Asked(gaps=gaps, row=row, top=top))
         answer = ExplainAnswer(**server().about(served), explanations=found)
         return Response(answer.model_dump_json(), media_type="application/json")
 

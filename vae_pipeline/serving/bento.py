@@ -1,6 +1,7 @@
 """What the three Bentos share: options, the token, and the models they carry."""
 
 import hmac
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,11 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from vae_pipeline.logs import log_json
 from vae_pipeline.records import Line
 from vae_pipeline.serving import metrics
 from vae_pipeline.serving.settings import load_service_settings
+from vae_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
     from vae_pipeline.serving.model_server import ModelServer
@@ -61,6 +64,9 @@ def opened(line: Line, app: FastAPI, beside: Path) -> "ModelServer":
     from vae_pipeline.serving.packed import packed_folders
 
     settings = load_service_settings()
+    if load_settings().log_format == "json":
+        for name in ("vae_pipeline", "bentoml", "uvicorn"):
+            log_json(logging.getLogger(name), service=line)
     os.environ.setdefault("VAE_PIPELINE_THREADS", "1")  # of ONNX Runtime: batches at once use the other cores
     server = ModelServer(line, packed_folders(settings.models, beside), settings)
     app.state.server = server

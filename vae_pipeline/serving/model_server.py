@@ -2,16 +2,19 @@
 
 import asyncio
 import datetime as dt
+import logging
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from opentelemetry.trace import Span, SpanKind, get_current_span
 
 from vae_pipeline.calibration.thresholds.threshold import Threshold
 from vae_pipeline.detector.detector import Judged
@@ -27,12 +30,15 @@ from vae_pipeline.serving.body import JSON, NPY, Body
 from vae_pipeline.serving.refused import Refused
 from vae_pipeline.serving.served import Samples, Served
 from vae_pipeline.serving.settings import ServiceSettings
+from vae_pipeline.serving.tracing import caller, open_tracer
 from vae_pipeline.settings import load_settings
 from vae_pipeline.storage import open_storage
 
 __all__ = ["ModelServer"]
 
 T = TypeVar("T")
+
+_LOGGER = logging.getLogger(__name__)
 
 SWITCH = 0.0005
 """Seconds a thread may keep the interpreter while others wait."""
@@ -77,6 +83,7 @@ class ModelServer:
         }
         self._recent = {name: Recent() for name in self.models}
         self.log = self._open_log()
+        self._tracer = open_tracer(line, settings)
         for served in found:
             served.warm()
 
@@ -117,6 +124,12 @@ class ModelServer:
             raise Refused(404, msg, "model")
         return served
 
+    def traced(self, name: str, served: Served[Any], headers: Mapping[str, str]) -> AbstractContextManager[Span]:
+        """A span of a request, beneath that of its caller if it has one."""
+        return self._tracer.start_as_current_span(
+            name, caller(headers), kind=SpanKind.SERVER, attributes={**self.about(served), "line": self.line}
+        )
+
     async def predict(self, served: Served[Any], body: Body, asked: Asked, threshold: Threshold) -> dict[str, Any]:
         """The answer to a request.
 
@@ -126,8 +139,10 @@ class ModelServer:
         start = time.perf_counter()
         small = len(body.content) <= SMALL and body.content_type in (JSON, NPY)
         read = partial(served.samples, body, asked)
-        samples = read() if small else await self._in_thread(self._reading, read)
-        judged = await self.judged(served, samples)
+        with self._tracer.start_as_current_span("read"):
+            samples = read() if small else await self._in_thread(self._reading, read)
+        with self._tracer.start_as_current_span("score"):
+            judged = await self.judged(served, samples)
         alarm = threshold.decide(judged.score)
         own, request = served.detector.description.threshold, uuid.uuid4().hex
         self._keep(served, request, samples, judged, alarm, threshold.value, time.perf_counter() - start)
@@ -143,7 +158,11 @@ class ModelServer:
             "results": results,
             "notes": [*samples.notes, *(() if threshold == own else threshold.warnings)],
         }
-        metrics.LATENCY.labels(*_labels(served), "predict").observe(time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        metrics.LATENCY.labels(*_labels(served), "predict").observe(seconds)
+        found = {"request": request, "samples": len(alarm), "alarms": int(alarm.sum())}
+        get_current_span().set_attributes(found)
+        _LOGGER.info("predicted", extra={**self.about(served), **found, "milliseconds": round(1000 * seconds, 2)})
         return answer
 
     async def judged(self, served: Served[Any], samples: Samples[Any]) -> Judged:

@@ -40,6 +40,11 @@ class ServiceSettings(BaseSettings):
         default=5.0, description="seconds between two files of the log: what a crash may lose"
     )
     log_rows: int = Field(default=200_000, ge=1, description="rows that wait in memory while the log cannot be written")
+    traces: str | None = Field(
+        default=None,
+        description="address of an OpenTelemetry collector (OTLP over HTTP), such as http://collector:4318",
+    )
+    traces_share: float = Field(default=1.0, ge=0, le=1, description="of requests without a trace of their own")
 
     @property
     def secret(self) -> str | None:

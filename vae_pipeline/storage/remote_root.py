@@ -34,7 +34,11 @@ class RemoteRoot(Root):
 
     def has(self, key: str) -> bool:
         with self._reached():
-            return bool(self._client.isfile(self._at(key)))
+            try:
+                # isfile would take a store that does not answer for one that has no such file
+                return self._client.info(self._at(key))["type"] == "file"
+            except FileNotFoundError:
+                return False
 
     def read(self, key: str) -> bytes:
         with self._reached():
