@@ -1,5 +1,6 @@
 """What a person is told: one happening or one state, in one to a few sentences."""
 
+import datetime as dt
 from typing import Literal, get_args
 
 from pydantic import AwareDatetime, Field, field_validator
@@ -29,6 +30,9 @@ class Alert(Record):
     time: AwareDatetime = Field(description="when it happened")
     key: str = Field(description="what makes two alerts the same; of a state, an alarm and its end share the key")
     over: bool = Field(default=False, description="says that the alarm of this key is over")
+    day: dt.date | None = Field(
+        default=None, description="the last day that it speaks of; an end of an earlier day ends no later alarm"
+    )
     link: str | None = Field(default=None, description="where to read on")
     origin: str | None = Field(
         default=None, description="names the event it was made of; of one origin only the first is taken"

@@ -9,17 +9,15 @@ import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from vae_pipeline.alerts.alert import Alert
 from vae_pipeline.alerts.outbox import Outbox
-from vae_pipeline.errors import StorageError
+from vae_pipeline.monitoring.reading import DamagedLogError, is_log_file, log_batches, log_folder
 from vae_pipeline.records import Record
 from vae_pipeline.storage import Storage
 
@@ -28,16 +26,11 @@ __all__ = ["CRITICAL_RATIO", "Looked", "Tally", "look_for_anomalies"]
 CRITICAL_RATIO = 2.0
 """An alert is critical where a score is at least so many times its threshold; of thresholds above 0 alone."""
 _DAYS = 2
-_ROWS = 65_536  # read at a time
 _UNITS = 1_000  # names that are counted apart
 _NAMED = 5
 _COLUMNS = ["time", "name", "score", "alarm", "threshold"]
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ROW = re.compile(r", row \d+$")  # a window is named after its unit and last row
-
-
-class _DamagedError(Exception):
-    """A file is no file of the log, and never will be."""
 
 
 class Tally(Record):
@@ -76,17 +69,16 @@ def look_for_anomalies(storage: Storage, outbox: Outbox, line: str, fewest: int 
     alerts: list[Alert] = []
     rows = alarms = 0
     unreadable: list[str] = []
-    root = f"predictions/{line}"
-    for dataset in storage.names(root):
-        days = [day for day in storage.names(f"{root}/{dataset}") if _DAY.fullmatch(day)][-_DAYS:]
-        spaces = [f"{root}/{dataset}/{day}" for day in days]
-        forget += [space for space in outbox.spaces(f"{root}/{dataset}/") if space not in spaces]
+    for dataset in storage.names(log_folder(line)):
+        place = log_folder(line, dataset)
+        spaces = [f"{place}/{day}" for day in storage.names(place) if _DAY.fullmatch(day)][-_DAYS:]
+        forget += [space for space in outbox.spaces(f"{place}/") if space not in spaces]
         for space in spaces:
             tally = Tally.model_validate(outbox.note(space) or {})
             for file in _new_files(storage, space, outbox.marks(space)):
                 try:
                     tally, read, found = _with_file(storage, f"{space}/{file}", tally)
-                except _DamagedError as error:
+                except DamagedLogError as error:
                     unreadable.append(f"{space}/{file}: {error}")
                 else:
                     rows, alarms = rows + read, alarms + found
@@ -111,27 +103,16 @@ def _new_files(storage: Storage, space: str, known: set[str]) -> Iterator[str]:
     for hour in storage.names(space):
         for name in storage.names(f"{space}/{hour}"):
             file = f"{hour}/{name}"
-            if PurePosixPath(name).suffix == ".parquet" and not name.startswith(".") and file not in known:
+            if is_log_file(name) and file not in known:
                 yield file
 
 
 def _with_file(storage: Storage, key: str, tally: Tally) -> tuple[Tally, int, int]:
     """The tally with a file's alarms added, its rows and its alarms."""
-    rows = 0
-    before = tally.alarms
-    try:
-        with (storage.root / key).open("rb") as source, pq.ParquetFile(source) as file:
-            for batch in file.iter_batches(_ROWS, columns=_COLUMNS):
-                rows += batch.num_rows
-                tally = _with_alarms(tally, pa.table(batch).filter(batch["alarm"]))
-    except FileNotFoundError:  # removed in this very moment
-        return tally, 0, 0
-    except Exception as error:
-        # Arrow tells of damage by its own classes or by an OSError without a number
-        if isinstance(error, pa.ArrowException | KeyError) or (isinstance(error, OSError) and error.errno is None):
-            raise _DamagedError(*str(error).splitlines()[:1]) from error
-        msg = f"{storage.root / key}: cannot be read ({error}); it is tried again"
-        raise StorageError(msg) from error
+    rows, before = 0, tally.alarms
+    for batch in log_batches(storage, key, _COLUMNS):
+        rows += batch.num_rows
+        tally = _with_alarms(tally, pa.table(batch).filter(batch["alarm"]))
     return tally, rows, tally.alarms - before
 
 

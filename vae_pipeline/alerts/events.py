@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from vae_pipeline.alerts.alert import Alert
 from vae_pipeline.storage import fingerprint
 
-__all__ = ["WATCHED", "Event", "Failure", "alert_of", "alert_of_failure"]
+__all__ = ["JUDGED", "WATCHED", "Event", "Failure", "alert_of", "alert_of_failure"]
 
 _NAMED = 5
 
@@ -20,7 +20,7 @@ class Event(NamedTuple):
         stage: one of `WATCHED`; of others nothing is told.
         dataset: the partition; empty where there is none.
         facts: the metadata that are numbers, texts, truths or addresses.
-        failed: names of the critical statements that do not hold, where the stage judged any.
+        failed: names of the critical statements that do not hold, of a stage that is one of `JUDGED`.
         time: when.
         origin: identifies the event.
         link: where to read on.
@@ -46,6 +46,7 @@ class Event(NamedTuple):
         pages = (self.facts.get(name) for name in ("page", "html", "report"))
         link = next((page for page in pages if isinstance(page, str) and "://" in page), self.link)
         common = {"subject": self.subject, "text": text, "time": self.time, "link": link, "origin": self.origin}
+        common["day"] = _day(self.facts.get("until", self.facts.get("day")))
         return Alert(kind=kind, severity=severity, key=key, over=over, **common)
 
 
@@ -159,6 +160,16 @@ def _received(event: Event) -> Alert | None:
 
 WATCHED = {"promoted": _promoted, "validated": _validated, "drift_report": _drift_report, "received": _received}
 """The stages of which something is told, each with how."""
+
+JUDGED = ("validated", "drift_report")
+"""Those whose failed checks matter to what is told."""
+
+
+def _day(value: Any) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _number(value: Any) -> float | None:

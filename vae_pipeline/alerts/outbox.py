@@ -119,7 +119,7 @@ class Outbox:
         """Keep alerts, all or none; gives those that are to be told.
 
         Not told are: a second one of an origin; one whose key was told less than ``repeat`` seconds ago, is not over
-        and was no less severe; the end of an alarm that was not told.
+        and was no less severe; the end of an alarm that was not told, or that speaks of a later day than its end.
 
         Args:
             alerts: in their order.
@@ -266,18 +266,22 @@ class Outbox:
                 return False
         now, weight = self.now(), level(alert.severity)
         found = database.execute(
-            "SELECT id, level, ended, received, repeats FROM alerts WHERE key = ? AND ends IS NULL "
+            "SELECT id, level, ended, received, repeats, alert FROM alerts WHERE key = ? AND ends IS NULL "
             "ORDER BY id DESC LIMIT 1",
             (alert.key,),
         ).fetchone()
         standing = found if found and not found[2] else None
+        told = Alert.model_validate_json(standing[5]) if standing else None
         if alert.over:
-            if standing is None:
+            if told is None or _earlier(alert, told):
                 return False
             database.execute("UPDATE alerts SET ended = 1 WHERE key = ?", (alert.key,))
-        elif standing and weight <= standing[1] and 0 <= now - standing[3] < self.repeat:
-            database.execute("UPDATE alerts SET repeats = repeats + 1 WHERE id = ?", (standing[0],))
+        elif standing and told and weight <= standing[1] and 0 <= now - standing[3] < self.repeat:
+            query = "UPDATE alerts SET repeats = repeats + 1, alert = ? WHERE id = ?"
+            database.execute(query, (_of_the_later(told, alert).model_dump_json(), standing[0]))
             return False
+        else:
+            alert = _of_the_later(alert, told)
         before = standing[4] if standing else 0
         ends = standing[0] if standing and alert.over else None
         database.execute(
@@ -294,10 +298,8 @@ class Outbox:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._told(), told(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            new = not self._file.exists()
+            self._file.touch(0o600)
             with closing(self._opened()) as database:
-                if new:
-                    self._file.chmod(0o600)
                 database.execute("BEGIN IMMEDIATE")
                 try:
                     yield database
@@ -339,6 +341,15 @@ _WAITING = """
 WHERE id > (SELECT start FROM channels WHERE channels.id = ?1)
 AND NOT EXISTS (SELECT 1 FROM told WHERE told.channel = ?1 AND told.alert = alerts.id) ORDER BY id
 """
+
+
+def _earlier(alert: Alert, other: Alert) -> bool:
+    return alert.day is not None and other.day is not None and alert.day < other.day
+
+
+def _of_the_later(alert: Alert, other: Alert | None) -> Alert:
+    """The alert with the later one's day, so that an alarm of a day made up for hides no alarm of a later one."""
+    return alert if other is None or not _earlier(alert, other) else alert.model_copy(update={"day": other.day})
 
 
 def _kept(row: Any, states: Mapping[str, str]) -> Kept:

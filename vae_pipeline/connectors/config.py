@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from vae_pipeline.catalog import read_yaml
+from vae_pipeline.connectors.listing import EVERY, SETTING, connector_entries
 from vae_pipeline.connectors.moments import iso, nanoseconds
 from vae_pipeline.errors import SettingError
 from vae_pipeline.records import Line, Record
@@ -36,7 +36,6 @@ __all__ = [
 Gaps = Literal["keep", "last", "interpolate", "split"]
 Format = Literal["json", "lines", "csv"]
 _MOST_BINS = 10_000
-_SETTING = "VAE_PIPELINE_CONNECTORS"
 
 
 class Secret(Record):
@@ -346,7 +345,7 @@ class ConnectorConfig(Record):
     window: int = Field(
         default=200_000, ge=1, description="how many of the last rows are remembered, to know them again"
     )
-    every: float = Field(default=60.0, gt=0, description="seconds between pulls with --forever")
+    every: float = Field(default=EVERY, gt=0, description="seconds between pulls, with --forever and by the schedule")
 
     @model_validator(mode="after")
     def _fits(self) -> "ConnectorConfig":
@@ -371,17 +370,13 @@ def read_connectors(path: Path) -> dict[str, ConnectorConfig]:
         SettingError: the file cannot be read, or an entry has an unknown or wrong field; the message names it and
             never tells a value.
     """
-    content = read_yaml(path, _SETTING, SettingError)
-    if not isinstance(content, dict) or not isinstance(content.get("connectors"), dict):
-        msg = f"{path}: a file of connectors is a mapping with 'connectors:' (name to entry)"
-        raise SettingError(msg)
     found = {}
-    for name, entry in content["connectors"].items():
+    for name, entry in connector_entries(path).items():
         try:
             if not isinstance(entry, dict):
                 msg = f"{path}: connector {name!r} must be a mapping"
                 raise SettingError(msg)
-            found[str(name)] = ConnectorConfig.model_validate({**entry, "name": str(name)})
+            found[name] = ConnectorConfig.model_validate({**entry, "name": name})
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             place = ".".join(str(item) for item in first["loc"]) or "entry"
@@ -397,7 +392,7 @@ def connector_config(name: str, files: tuple[Path, ...]) -> ConnectorConfig:
         SettingError: no file is named, a name is given twice, or there is none of that name.
     """
     if not files:
-        msg = f"{_SETTING} is not set: name the YAML file that describes the connector {name!r}"
+        msg = f"{SETTING} is not set: name the YAML file that describes the connector {name!r}"
         raise SettingError(msg)
     known: dict[str, ConnectorConfig] = {}
     for path in files:
@@ -407,6 +402,6 @@ def connector_config(name: str, files: tuple[Path, ...]) -> ConnectorConfig:
                 raise SettingError(msg)
             known[key] = entry
     if name not in known:
-        msg = f"unknown connector {name!r}; {_SETTING} has: {', '.join(sorted(known))}"
+        msg = f"unknown connector {name!r}; {SETTING} has: {', '.join(sorted(known))}"
         raise SettingError(msg)
     return known[name]

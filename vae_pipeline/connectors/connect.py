@@ -22,7 +22,7 @@ from vae_pipeline.connectors.pull import Names, Pulled, pull
 from vae_pipeline.connectors.sql_query import SqlQuery
 from vae_pipeline.errors import ConnectorError, DataError, SettingError, StorageError
 from vae_pipeline.settings import Settings
-from vae_pipeline.storage import lock_file, open_storage
+from vae_pipeline.storage import lock_file, open_incoming, open_storage
 
 __all__ = ["connect", "open_connector"]
 
@@ -80,6 +80,7 @@ def connect(
         quiet = max(config.source.quiet, config.batch.seconds)
         config = config.model_copy(update={"source": config.source.model_copy(update={"quiet": quiet})})
     storage = open_storage(settings)
+    incoming = None if settings.incoming is None else open_incoming(settings)
     with lock_file(settings.home / "connectors" / f"{name}.lock") as held:
         if not held:
             msg = f"connector {name!r} is pulled by another process already; wait for it or stop it"
@@ -88,7 +89,7 @@ def connect(
         try:
             while True:
                 try:
-                    tell(pull(connector, storage, config, names, flush=flush and not forever))
+                    tell(pull(connector, storage, config, names, incoming=incoming, flush=flush and not forever))
                     failures = 0
                 except (ConnectorError, DataError, StorageError) as error:
                     if not forever:

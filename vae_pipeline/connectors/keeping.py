@@ -5,7 +5,7 @@ decides. A step goes:
 
 1. the finished batch is *staged* as ``connectors/<name>/<number>.parquet``, with what is remembered beside it;
 2. ``connectors/<name>.json`` is replaced: the place in the source, and which staged files go where;
-3. the staged files are moved to ``incoming/`` (and ``quarantine/``);
+3. the staged files are moved to ``incoming/``, which may be a place of its own, and ``quarantine/``;
 4. the source is told that it may forget.
 
 After a crash before 2 the rows are read again, as if nothing had been. After one behind 2 the next start does 3: a
@@ -30,7 +30,10 @@ from vae_pipeline.errors import StorageError
 from vae_pipeline.records import Record
 from vae_pipeline.storage import Storage
 
-__all__ = ["Keeper", "Kept", "Outgoing"]
+__all__ = ["INCOMING", "Keeper", "Kept", "Outgoing"]
+
+INCOMING = "incoming/"
+"""How keys begin that belong to where new data arrive."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,9 @@ class _State(Record):
 class Keeper:
     """Reads and writes where one connector stands; one process a connector at a time."""
 
-    def __init__(self, storage: Storage, name: str) -> None:
-        """Keep the connector ``name`` in ``storage``."""
-        self._storage = storage
+    def __init__(self, storage: Storage, name: str, incoming: Storage | None = None) -> None:
+        """Keep the connector ``name`` in ``storage``; new data go there too, or to ``incoming``."""
+        self._storage, self._incoming = storage, incoming
         self._key = f"connectors/{name}.json"
         self._folder = f"connectors/{name}"
 
@@ -144,8 +147,13 @@ class Keeper:
 
     def _bring_out(self, state: _State) -> None:
         for staged, key in state.moves.items():
-            if self._storage.has_text(staged):
+            if not self._storage.has_text(staged):
+                continue
+            if self._incoming is None or not key.startswith(INCOMING):
                 self._storage.move(staged, key)
+            else:
+                self._incoming.write_bytes(key.removeprefix(INCOMING), self._storage.read_bytes(staged))
+                self._storage.remove(staged)
 
     def _side(self, number: int, name: str) -> str:
         return f"{self._folder}/{number:08d}-{name}.parquet"

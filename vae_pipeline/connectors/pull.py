@@ -12,7 +12,7 @@ from pydantic import Field
 from vae_pipeline.connectors.config import ConnectorConfig
 from vae_pipeline.connectors.connector import Connector, Fetched, Position
 from vae_pipeline.connectors.facts import BatchFacts, EndedRun, batch_bytes
-from vae_pipeline.connectors.keeping import Keeper, Kept, Outgoing
+from vae_pipeline.connectors.keeping import INCOMING, Keeper, Kept, Outgoing
 from vae_pipeline.connectors.labelling import label_rows
 from vae_pipeline.connectors.moments import iso, nanoseconds
 from vae_pipeline.connectors.repeats import fresh_refused, fresh_rows
@@ -36,7 +36,7 @@ class Names(Record):
 class Pulled(Record):
     """What a pull brought."""
 
-    batches: tuple[str, ...] = Field(default=(), description="keys in the storage")
+    batches: tuple[str, ...] = Field(default=(), description="keys, which begin with incoming/")
     rows: int = Field(default=0, description="rows in these batches")
     received: int = Field(default=0, description="rows the source gave")
     repeated: int = Field(default=0, description="left out: known by unit, time and tag")
@@ -70,6 +70,7 @@ def pull(
     config: ConnectorConfig,
     names: Names | None = None,
     *,
+    incoming: Storage | None = None,
     flush: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Pulled:
@@ -81,9 +82,10 @@ def pull(
 
     Args:
         connector: is closed if anything goes wrong, so that what it did not keep comes again.
-        storage: holds ``incoming/`` and what the connector has to remember.
+        storage: holds what the connector has to remember, and ``incoming/`` where that is no place of its own.
         config: what the rows mean, what is done to them, when they become a batch.
         names: of columns.
+        incoming: where new data arrive, in ``<line>/<dataset>/``; ``incoming/`` of ``storage`` when left out.
         flush: write what would be held back because later rows may belong to it.
         clock: seconds.
 
@@ -92,7 +94,7 @@ def pull(
         DataError: a column is missing; nothing is written.
         StorageError: the storage cannot be written; the next pull goes on where this one stood.
     """
-    step = _Step(connector, Keeper(storage, config.name), config, names or Names(), flush)
+    step = _Step(connector, Keeper(storage, config.name, incoming), config, names or Names(), flush)
     try:
         step.begin()
         gathered = _Gathered(since=clock())
@@ -271,7 +273,7 @@ class _Step:
         if config.columns.clock != "number":
             table["time"] = pd.to_datetime(table["time"], unit="ns", utc=True)
         table = table.rename(columns={"unit": self._names.unit, "time": self._names.time, "label": self._names.label})
-        key = f"incoming/{config.line}/{config.dataset}/{file}"
+        key = f"{INCOMING}{config.line}/{config.dataset}/{file}"
         self._batches.append(key)
         self._counts["rows"] += len(table)
         return [Outgoing(key, batch_bytes(table, facts))], after

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import dagster as dg
 
 from vae_pipeline.alerts.alert import Alert
-from vae_pipeline.alerts.events import WATCHED, Event, Failure, alert_of, alert_of_failure
+from vae_pipeline.alerts.events import JUDGED, WATCHED, Event, Failure, alert_of, alert_of_failure
 from vae_pipeline.alerts.outbox import open_outbox, tell
 from vae_pipeline.defs.resources import StorageResource
 from vae_pipeline.errors import VaePipelineError
@@ -48,6 +48,7 @@ def _alert_events() -> dg.SensorDefinition:
         settings, cursor = load_settings(), json.loads(context.cursor or "{}")
         alerts: list[Alert] = []
         count = 0
+        failed = _FailedChecks(context.instance)
         for key in _watched():
             name = key.to_user_string()
             if name not in cursor:
@@ -57,7 +58,7 @@ def _alert_events() -> dg.SensorDefinition:
             begun, seen = cursor[name]
             wanted = dg.AssetRecordsFilter(asset_key=key, after_storage_id=max(begun, seen - _LOOK_BACK))
             for record in context.instance.fetch_materializations(wanted, limit=_AT_ONCE, ascending=True).records:
-                alert = alert_of(_event(context.instance, settings, key, record))
+                alert = alert_of(_event(failed, settings, key, record))
                 alerts += [alert] if alert else []
                 count += record.storage_id > seen
                 cursor[name] = [begun, max(cursor[name][1], record.storage_id)]
@@ -149,7 +150,7 @@ def _watched() -> Iterator[dg.AssetKey]:
         yield from (dg.AssetKey([line, stage]) for stage in WATCHED)
 
 
-def _event(instance: dg.DagsterInstance, settings: Settings, key: dg.AssetKey, record: dg.EventLogRecord) -> Event:
+def _event(failed: "_FailedChecks", settings: Settings, key: dg.AssetKey, record: dg.EventLogRecord) -> Event:
     materialization = record.asset_materialization
     metadata = materialization.metadata if materialization else {}
     return Event(
@@ -157,22 +158,31 @@ def _event(instance: dg.DagsterInstance, settings: Settings, key: dg.AssetKey, r
         stage=key.path[-1],
         dataset=record.partition_key or "",
         facts={name: value.value for name, value in metadata.items()},
-        failed=_failed_checks(instance, key, record),
+        failed=failed.of(key, record.run_id) if key.path[-1] in JUDGED else (),
         time=dt.datetime.fromtimestamp(record.timestamp, dt.UTC),
         origin=f"event/{record.run_id}/{key.to_user_string()}/{record.partition_key or ''}/{record.timestamp}",
         link=_run_link(settings, record.run_id),
     )
 
 
-def _failed_checks(instance: dg.DagsterInstance, key: dg.AssetKey, record: dg.EventLogRecord) -> tuple[str, ...]:
-    """Checks of severity ERROR that the same run found failed."""
-    logged = instance.all_logs(record.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-    found = [entry.dagster_event.asset_check_evaluation_data for entry in logged if entry.dagster_event]
-    return tuple(
-        check.check_name
-        for check in found
-        if check.asset_key == key and not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
-    )
+class _FailedChecks:
+    """Checks of severity ERROR that runs found failed; the log of a run is read once."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+        self._runs: dict[str, list[tuple[dg.AssetKey, str]]] = {}
+
+    def of(self, key: dg.AssetKey, run: str) -> tuple[str, ...]:
+        """Their names, of one asset."""
+        if run not in self._runs:
+            logged = self._instance.all_logs(run, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+            found = [entry.dagster_event.asset_check_evaluation_data for entry in logged if entry.dagster_event]
+            self._runs[run] = [
+                (check.asset_key, check.check_name)
+                for check in found
+                if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
+            ]
+        return tuple(name for asset, name in self._runs[run] if asset == key)
 
 
 def _failed_step(context: dg.RunFailureSensorContext) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import dagster as dg
 
 from vae_pipeline.defs.alerting import alerting_sensors
 from vae_pipeline.defs.artifact_io import ArtifactIOManager
+from vae_pipeline.defs.connecting import connecting_definitions
 from vae_pipeline.defs.line import line_definitions
 from vae_pipeline.defs.resources import MlflowResource, StorageResource
 from vae_pipeline.logs import log_json
@@ -31,6 +32,7 @@ def all_lines() -> dg.Definitions:
     """Assets, jobs, schedules and resources."""
     return dg.Definitions.merge(
         *(line_definitions(line) for line in LINES),
+        connecting_definitions(),
         dg.Definitions(
             sensors=alerting_sensors(),
             resources={"artifacts": ArtifactIOManager(), "storage": StorageResource(), "mlflow": MlflowResource()},

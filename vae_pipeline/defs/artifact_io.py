@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from vae_pipeline.defs.failures import told_to_dagster
 from vae_pipeline.records import Artifact, Dataset
@@ -13,14 +14,24 @@ __all__ = ["ArtifactIOManager", "newest"]
 
 
 class ArtifactIOManager(dg.ConfigurableIOManager):
-    """Keeps the newest `Artifact` of every asset and partition as JSON under ``artifacts/`` in storage."""
+    """Keeps the newest `Artifact` of every asset and partition as JSON under ``artifacts/`` in storage.
+
+    What a run made itself it reads as it made it: another run of the same partition at the same time may have made a
+    newer one, and stages of both do not go together.
+    """
+
+    _made: dict[tuple[str, str], Artifact] = PrivateAttr(default_factory=dict)
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Write the record."""
         open_storage(load_settings()).write_text(_key(context), obj.model_dump_json(indent=2))
+        self._made[context.run_id, _key(context)] = obj
 
     def load_input(self, context: dg.InputContext) -> Artifact:
-        """Read the record of the upstream asset's same partition."""
+        """The record of the upstream asset's same partition."""
+        own = self._made.get((context.step_context.run_id, _key(context)))
+        if own is not None:
+            return own
         with told_to_dagster():
             return Artifact.model_validate_json(open_storage(load_settings()).read_text(_key(context)))
 

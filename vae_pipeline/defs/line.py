@@ -23,6 +23,7 @@ from vae_pipeline.defs.stages.registered import registered_asset
 from vae_pipeline.defs.stages.trained import trained_asset
 from vae_pipeline.defs.stages.tuned import tuned_asset
 from vae_pipeline.defs.stages.validated import validated_asset
+from vae_pipeline.defs.under_way import run_under_way
 from vae_pipeline.records import TUNED, Line
 
 __all__ = ["line_definitions"]
@@ -103,8 +104,11 @@ def line_definitions(line: Line) -> dg.Definitions:
         known = sorted(promoted & set(partitions.get_partition_keys()))
         if not known:
             return dg.SkipReason(f"no dataset of {line} has been trained yet: materialize one first")
+        busy = {name for name in known if run_under_way(context.instance, line, name)}
+        if busy == set(known):
+            return dg.SkipReason(f"every dataset of {line} is being trained: {', '.join(known)}")
         week = context.scheduled_execution_time.date().isoformat()
-        return [dg.RunRequest(run_key=f"{week}-{name}", partition_key=name) for name in known]
+        return [dg.RunRequest(run_key=f"{week}-{name}", partition_key=name) for name in known if name not in busy]
 
     drift = drift_job(line)
     own = [new_data_sensor(line, set(partitions.get_partition_keys())), retrain_sensor(line)]

@@ -8,14 +8,15 @@ from vae_pipeline.drift.day import Span, read_days
 from vae_pipeline.drift.judge import judge
 from vae_pipeline.drift.record import Drift
 from vae_pipeline.drift.report import RECORD, write_report
-from vae_pipeline.errors import StorageError
 from vae_pipeline.records import Line
 from vae_pipeline.storage import MANIFEST, Storage, fingerprint
 
-__all__ = ["ROOT", "DriftReport", "drift_report", "judged", "kept_reports", "newest_drift"]
+__all__ = ["ROOT", "DriftReport", "drift_report", "judged", "judgement", "kept_reports"]
 
 ROOT = "reports/drift"
 """Below it ``<line>/<dataset>/<day>/<version of the report>/``, and beside these the newest ``drift.json``."""
+
+_DATE = len("2026-03-01")
 
 
 class DriftReport(NamedTuple):
@@ -49,25 +50,24 @@ def drift_report(storage: Storage, detector: Detector, version: int, span: Span)
     return DriftReport(key, found.drift)
 
 
-def newest_drift(storage: Storage, line: Line, dataset: str, span: Span) -> Drift | None:
-    """What was last said of a span; None where it was not judged.
+def judgement(storage: Storage, line: str, dataset: str, name: str) -> Drift | None:
+    """What was last said of a span, named as `judged` names it; None where nothing that this version can read was.
 
     Raises:
-        StorageError: it cannot be read, or is no such record.
+        StorageError: the storage cannot be read.
     """
-    key = f"{_beside(line, dataset, span)}/{RECORD}"
+    key = f"{ROOT}/{line}/{dataset}/{name}/{RECORD}"
     if not storage.has_text(key):
         return None
     try:
         return Drift.model_validate_json(storage.read_text(key))
-    except ValueError as error:
-        msg = f"{storage.root / key}: is no drift report ({error}); materialize drift_report of that day again"
-        raise StorageError(msg) from error
+    except ValueError:  # of another version of this package: it decides nothing
+        return None
 
 
 def judged(storage: Storage, line: str, dataset: str) -> list[str]:
-    """Names of the spans that were judged, the newest first; ``<ROOT>/<line>/<dataset>/<name>/drift.json`` has each."""
-    return sorted(storage.names(f"{ROOT}/{line}/{dataset}"), reverse=True)
+    """Names of the spans that were judged, by their last days, the newest first; `judgement` gives each."""
+    return sorted(storage.names(f"{ROOT}/{line}/{dataset}"), key=lambda name: (name[-_DATE:], name), reverse=True)
 
 
 def kept_reports(storage: Storage) -> list[str]:

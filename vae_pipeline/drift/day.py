@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from upath import UPath
 
-from vae_pipeline.errors import SettingError, StorageError
+from vae_pipeline.errors import SettingError
 from vae_pipeline.features.arrow import to_numpy
 from vae_pipeline.monitoring.prediction_log import SCHEMA
+from vae_pipeline.monitoring.reading import DamagedLogError, is_log_file, log_batches, log_folder
 from vae_pipeline.records import Line
 from vae_pipeline.storage import Storage
 
@@ -25,7 +24,6 @@ __all__ = ["SAMPLED", "DayLog", "Span", "read_days"]
 SAMPLED = 5000
 """Rows of the sample."""
 
-_BATCH = 65_536
 _COLUMNS = ("time", "request", "version", "name", "score", "alarm", "inputs", "latent")
 _SAMPLE = pa.schema([SCHEMA.field(name) for name in _COLUMNS])
 _NAMED = 20
@@ -179,52 +177,44 @@ def read_days(
     random = np.random.default_rng(seed)
     log, reservoir = DayLog(), _Reservoir(most)
     for day in span.days():
-        for held in storage.files(f"predictions/{line}/{dataset}/{day.isoformat()}"):
-            path = storage.root / held.key
-            if path.suffix != ".parquet" or path.name.startswith("."):  # is being written
+        for held in storage.files(log_folder(line, dataset, day.isoformat())):
+            if not is_log_file(held.key.rpartition("/")[2]):
                 continue
             log.files += 1
             found, rows = DayLog(), _Reservoir(most)
             rows.bound = reservoir.bound
             try:
-                _read(path, version, random, found, rows)
-            except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+                _read(log_batches(storage, held.key, _COLUMNS), version, random, found, rows)
+            except DamagedLogError as error:
                 log.skipped_files += 1
                 if len(log.skipped) < _NAMED:
-                    log.skipped.append(f"{path}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+                    log.skipped.append(f"{storage.root / held.key}: {error}")
                 continue
-            except Exception as error:  # clients of stores have errors of their own
-                msg = f"{path}: {error or type(error).__name__}; check VAE_PIPELINE_STORAGE and the network"
-                raise StorageError(msg) from error
             log.add(found)
             reservoir.merge(rows)
     log.sample = reservoir.table()
     return log
 
 
-def _read(path: UPath, version: int, random: np.random.Generator, log: DayLog, reservoir: _Reservoir) -> None:
+def _read(
+    batches: Iterator[pa.RecordBatch], version: int, random: np.random.Generator, log: DayLog, reservoir: _Reservoir
+) -> None:
     """Stream a file into an account of its own, so that one that breaks half-way leaves nothing behind."""
-    with path.open("rb") as opened, pq.ParquetFile(opened) as file:
-        for name in _COLUMNS:
-            found, wanted = file.schema_arrow.field(name).type, SCHEMA.field(name).type
-            if found != wanted:
-                msg = f"column {name!r} is {found}, not {wanted}: the file is none of the prediction log"
-                raise ValueError(msg)
-        for batch in file.iter_batches(batch_size=_BATCH, columns=list(_COLUMNS)):
-            versions = to_numpy(batch.column("version"))
-            scores = to_numpy(batch.column("score"))
-            own, finite = versions == version, np.isfinite(scores)
-            log.other_versions += int((~own).sum())
-            log.broken_rows += int((own & ~finite).sum())
-            kept = own & finite
-            if not kept.any():
-                continue
-            rows = pa.Table.from_batches([batch])
-            if not kept.all():
-                places = np.flatnonzero(kept)
-                rows, scores = rows.take(pa.array(places.tolist(), pa.int64())), scores[places]
-            mean = float(scores.mean())
-            squares = float(((scores - mean) ** 2).sum())
-            alarms = int(pc.call_function("sum", [rows.column("alarm")]).as_py())
-            log.add(DayLog(rows=len(scores), alarms=alarms, mean=mean, squares=squares))
-            reservoir.add(random.random(len(scores)), rows.cast(_SAMPLE))
+    for batch in batches:
+        versions = to_numpy(batch.column("version"))
+        scores = to_numpy(batch.column("score"))
+        own, finite = versions == version, np.isfinite(scores)
+        log.other_versions += int((~own).sum())
+        log.broken_rows += int((own & ~finite).sum())
+        kept = own & finite
+        if not kept.any():
+            continue
+        rows = pa.Table.from_batches([batch])
+        if not kept.all():
+            places = np.flatnonzero(kept)
+            rows, scores = rows.take(pa.array(places.tolist(), pa.int64())), scores[places]
+        mean = float(scores.mean())
+        squares = float(((scores - mean) ** 2).sum())
+        alarms = int(pc.call_function("sum", [rows.column("alarm")]).as_py())
+        log.add(DayLog(rows=len(scores), alarms=alarms, mean=mean, squares=squares))
+        reservoir.add(random.random(len(scores)), rows.cast(_SAMPLE))

@@ -1,6 +1,7 @@
 """Is a table a batch of this dataset at all? Its clock, its sampling and the ranges of its columns say."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -26,21 +27,23 @@ def foreign(rows: pd.DataFrame, raw: Path) -> str | None:
         rows: the batch's canonical table.
         raw: the dataset's own raw folder.
     """
-    own = pd.concat([pd.read_parquet(raw / f"{part}.parquet") for part in ("train", "test") if _has(raw, part)])
-    return _other_clock(rows, own) or _other_ranges(rows, own, raw)
+    return _other_clock(rows, _own(raw, ["unit", "time"])) or _other_ranges(rows, raw)
 
 
-def known_already(rows: pd.DataFrame, others: list[pd.DataFrame], compared: list[str]) -> str | None:
+def known_already(rows: pd.DataFrame, others: Iterable[pd.DataFrame], compared: list[str]) -> str | None:
     """The sentence that names a unit half of whose rows, or a file that, the dataset has already.
 
     Args:
         rows: of the batch.
-        others: tables or indexes of the dataset and of its batches.
+        others: tables or indexes of the dataset and of its batches, in pieces of any size; one is needed at a time.
         compared: columns that make a row the same as another.
     """
     rows = rows.dropna(subset=compared, how="all")  # a file that cannot be read is the same as no other
-    known = np.concatenate([_hashes(other, compared) for other in others]) if others else np.zeros(0, np.uint64)
-    seen = pd.Series(np.isin(_hashes(rows, compared), known), index=rows.index)
+    mine = _hashes(rows, compared)
+    known = np.zeros(len(mine), dtype=bool)
+    for other in others:
+        known |= np.isin(mine, _hashes(other, compared))
+    seen = pd.Series(known, index=rows.index)
     if not seen.any():
         return None
     share = seen.groupby(rows["unit"].astype(str), sort=False).mean()
@@ -52,8 +55,10 @@ def known_already(rows: pd.DataFrame, others: list[pd.DataFrame], compared: list
     )
 
 
-def _has(raw: Path, part: str) -> bool:
-    return (raw / f"{part}.parquet").exists()
+def _own(raw: Path, columns: list[str]) -> pd.DataFrame:
+    """Columns of all of the dataset's own rows."""
+    files = [raw / f"{part}.parquet" for part in ("train", "test")]
+    return pd.concat([pd.read_parquet(file, columns=columns) for file in files if file.exists()])
 
 
 def _other_clock(rows: pd.DataFrame, own: pd.DataFrame) -> str | None:
@@ -85,10 +90,10 @@ def _steps(rows: pd.DataFrame) -> np.ndarray:
     return steps[steps > 0]
 
 
-def _other_ranges(rows: pd.DataFrame, own: pd.DataFrame, raw: Path) -> str | None:
+def _other_ranges(rows: pd.DataFrame, raw: Path) -> str | None:
     source = json.loads((raw / "source.json").read_text())
     for name in (*source["sensors"], *source["settings"]):
-        values, theirs = _finite(column(rows, name)), _finite(column(own, name))
+        values, theirs = _finite(column(rows, name)), _finite(column(_own(raw, [name]), name))
         if not len(values) or not len(theirs):
             continue
         low, high = theirs.min(), theirs.max()

@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from vae_pipeline.errors import DataError, DetectorError, SourceError
 from vae_pipeline.intake.foreign import foreign, known_already
@@ -125,12 +126,20 @@ def _outcomes(dataset: Dataset, raw: Path, folder: Path, work: Path) -> tuple[Ou
 
 def _old(dataset: Dataset, rows: pd.DataFrame, raw: Path, others: Sequence[Path]) -> str | None:
     files = [raw / f"{part}.parquet" for part in ("train", "test")]
-    tables = [pd.read_parquet(file) for file in (*files, *(other / ROWS for other in others)) if file.exists()]
     if dataset.medium == "table":
         compared = ["time", *json.loads((raw / "source.json").read_text())["sensors"]]
     else:
         compared = ["sha256"]
-    return known_already(rows, tables, compared)
+    return known_already(rows, _pieces([*files, *(other / ROWS for other in others)], compared), compared)
+
+
+def _pieces(files: Sequence[Path], columns: list[str]) -> Iterator[pd.DataFrame]:
+    """Columns of the files that are there, 65,536 rows at a time."""
+    for file in files:
+        if file.exists():
+            with pq.ParquetFile(file) as opened:
+                for batch in opened.iter_batches(columns=columns):
+                    yield batch.to_pandas()
 
 
 def _screening(

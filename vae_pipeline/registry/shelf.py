@@ -11,8 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from vae_pipeline.errors import RegistryError
+from vae_pipeline.processes import locked
 from vae_pipeline.records import Record
 from vae_pipeline.registry.tracking import RunHandle, Tracker, told
+from vae_pipeline.storage import told as storage_told
 
 __all__ = ["CHALLENGER", "CHAMPION", "Shelf", "ShelfEntry"]
 
@@ -49,6 +51,7 @@ class Shelf:
     def __init__(self, tracker: Tracker) -> None:
         """Use the server of ``tracker``."""
         self.tracker = tracker
+        self._known: dict[tuple[str, int, int], ShelfEntry] = {}
 
     def find(self, name: str, evaluation_version: str) -> ShelfEntry | None:
         """The version registered from this very evaluation, if there is one."""
@@ -111,14 +114,33 @@ class Shelf:
         with told(self.tracker.uri):
             client.set_registered_model_alias(name, CHALLENGER, str(version))
 
-    def decide(self, name: str, version: int, *, promote: bool, reason: str) -> None:
-        """Write the decision on a version, and if it won make it champion instead of challenger."""
-        client = self.tracker.client
-        with told(self.tracker.uri):
+    def decide(self, name: str, version: int, *, against: int | None, promote: bool, reason: str) -> bool:
+        """Write the decision on a version, and if it won make it champion instead of challenger.
+
+        Args:
+            name: of the model.
+            version: that was compared.
+            against: the champion it was compared with; None where there was none.
+            promote: whether it won.
+            reason: for people.
+
+        Returns:
+            False where another version has become champion since: then nothing was done, and it is to be compared
+            again. Processes of one home decide one after the other.
+        """
+        client, lock = self.tracker.client, self.tracker.settings.home / "promotion.lock"
+        with storage_told(lock):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            lock.touch()
+        with locked(lock), told(self.tracker.uri):
+            champion = self.find_champion(name)
+            if (champion.version if champion else None) != against:
+                return False
             client.set_model_version_tag(name, str(version), "decision", reason)
             if promote:
                 client.set_registered_model_alias(name, CHAMPION, str(version))
                 client.delete_registered_model_alias(name, CHALLENGER)
+        return True
 
     def entries(self, name: str | None = None) -> list[ShelfEntry]:
         """All versions, or those of one model, by name and then newest first."""
@@ -149,13 +171,29 @@ class Shelf:
         return entry
 
     def champions(self, line: str) -> list[ShelfEntry]:
-        """The champions of a line, by dataset."""
-        found = [entry for entry in self.entries() if CHAMPION in entry.aliases and entry.line == line]
-        return sorted(found, key=lambda entry: entry.dataset)
+        """The champions of a line, by dataset; one request where none has changed since this shelf gave them last."""
+        return sorted((entry for entry in self._champions() if entry.line == line), key=lambda entry: entry.dataset)
 
     def find_champion(self, name: str) -> ShelfEntry | None:
         """The version called champion, if there is one."""
-        return next((entry for entry in self.entries(name) if CHAMPION in entry.aliases), None)
+        return next(iter(self._champions(name)), None)
+
+    def _champions(self, name: str | None = None) -> list[ShelfEntry]:
+        client = self.tracker.client
+        found = []
+        with told(self.tracker.uri):
+            for model in client.search_registered_models(f"name = '{name}'" if name else None, max_results=1000):
+                numbers = {alias: int(number) for alias, number in model.aliases.items()}
+                if CHAMPION not in numbers:
+                    continue
+                number = numbers[CHAMPION]
+                # what a version was registered with never changes; a model that was deleted and made anew is another
+                key = (model.name, number, model.creation_timestamp)
+                if key not in self._known:
+                    self._known[key] = self._entry(client, client.get_model_version(model.name, str(number)), ())
+                aliases = tuple(sorted(alias for alias, other in numbers.items() if other == number))
+                found.append(self._known[key].model_copy(update={"aliases": aliases}))
+        return found
 
     def champion(self, name: str) -> ShelfEntry:
         """The version called champion.

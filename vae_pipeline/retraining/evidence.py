@@ -3,11 +3,8 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from pydantic import ValidationError
-
-from vae_pipeline.drift.daily import ROOT, judged
+from vae_pipeline.drift.daily import judged, judgement
 from vae_pipeline.drift.record import Drift
-from vae_pipeline.drift.report import RECORD
 from vae_pipeline.records import Dataset
 from vae_pipeline.retraining.policy import Evidence
 from vae_pipeline.sources.batches import Version, find_batch, versions
@@ -55,14 +52,8 @@ def evidence(
 def newest_report(storage: Storage, dataset: Dataset, version: int) -> Drift | None:
     """The report of the newest day on this version of the model in which something could be said; None without one."""
     for day in judged(storage, dataset.line, dataset.name):
-        key = f"{ROOT}/{dataset.line}/{dataset.name}/{day}/{RECORD}"
-        if not storage.has_text(key):
-            continue
-        try:
-            found = Drift.model_validate_json(storage.read_text(key))
-        except ValidationError:  # of another version of this package: it decides nothing
-            continue
-        if found.version == version and found.verdict != "too_few":
+        found = judgement(storage, dataset.line, dataset.name, day)
+        if found is not None and found.version == version and found.verdict != "too_few":
             return found
     return None
 

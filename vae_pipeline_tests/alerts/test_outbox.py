@@ -1,5 +1,6 @@
 """What is added is kept, once; the same is not told again, its end is told once, and no clock silences anything."""
 
+import datetime as dt
 import logging
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from vae_pipeline.alerts.outbox import Outbox, open_outbox, tell
 from vae_pipeline.errors import StorageError
 from vae_pipeline.settings import load_settings
 from vae_pipeline_tests.alerts.builders import NOON, Clock, alert
+
+DAY = dt.date(2026, 3, 5)
 
 
 @pytest.fixture
@@ -75,6 +78,20 @@ class TestTheEnd:
         outbox.add([alert(), alert(over=True)])
         assert outbox.add([alert()])
         assert outbox.add([alert(over=True)])
+
+    def test_of_an_earlier_day_ends_no_alarm_of_a_later_one(self, outbox):
+        outbox.add([alert(day=DAY)])
+        assert outbox.add([alert(over=True, day=DAY - dt.timedelta(days=1))]) == []
+        assert outbox.add([alert(over=True, day=DAY)])
+
+    @pytest.mark.parametrize("hours", [0, 2])
+    def test_of_an_alarm_of_a_day_made_up_for_ends_no_alarm_of_a_later_one(self, outbox, clock, hours):
+        earlier = DAY - dt.timedelta(days=3)
+        outbox.add([alert(day=DAY)])
+        clock.time += 3600 * hours  # the later alarm is told again, or only counted
+        outbox.add([alert(day=earlier)])
+        assert outbox.add([alert(over=True, day=earlier + dt.timedelta(days=1))]) == []
+        assert outbox.add([alert(over=True, day=DAY + dt.timedelta(days=1))])
 
 
 class TestKept:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from vae_pipeline.connectors import keeping
 from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError, DataError
+from vae_pipeline.storage import Storage
 from vae_pipeline_tests.connectors.stand_ins import (
     Listed,
     batches,
@@ -225,6 +226,30 @@ KILLED_FOR_REAL = """
     setattr(Storage, sys.argv[2], dying)
     pull(Listed([reading(n) for n in range(9)]), storage_in(Path(sys.argv[1])), config_of(batch={"rows": 4}))
 """
+
+
+def test_a_crash_on_the_way_to_a_place_of_its_own_brings_the_same_batch_again(tmp_path, monkeypatch):
+    """Of another root there is no move in one step: the intake knows the content, should it have taken the first."""
+    door, remove = Storage(str(tmp_path / "door"), tmp_path / "cache"), Storage.remove
+    killed = []
+
+    def dies(storage, key):
+        if key.endswith(".staged") and not killed:
+            killed.append(key)
+            raise Killed
+        remove(storage, key)
+
+    monkeypatch.setattr(Storage, "remove", dies)
+    rows = [reading(n) for n in range(4)]
+    with pytest.raises(Killed):
+        pull(Listed(rows), storage_in(tmp_path), config_of(), incoming=door)
+    (first,) = (tmp_path / "door/timeseries/pumps").glob("*.parquet")
+    before = first.read_bytes()
+    first.unlink()
+    pull(Listed(rows), storage_in(tmp_path), config_of(), incoming=door)
+    (again,) = (tmp_path / "door/timeseries/pumps").glob("*.parquet")
+    assert (again.name, again.read_bytes()) == (first.name, before)
+    assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize(("step", "suffix"), [("write_bytes", ".staged"), ("write_text", ".json"), ("move", ".staged")])

@@ -1,4 +1,10 @@
-"""Sensors that tell people: at first, with nothing new, of what is new, once, whatever fails or is killed."""
+"""Sensors that tell people: at first, with nothing new, of what is new, once, whatever fails or is killed.
+
+None of them asks for runs: to be killed between evaluation and launch is, for them, to be killed behind the outbox and
+before the cursor is kept. Dagster calls `run_failure` with each failed run and never without one, so it has no tick
+with nothing new, and Dagster's own records are all that it and `alert_events` read: where these fail there is no tick,
+and the source that can fail is the outbox.
+"""
 
 import json
 
@@ -52,6 +58,12 @@ def happened(instance, stage="drift_report", dataset="FD001", line="timeseries",
     return dg.materialize([made], instance=instance, partition_key=dataset).run_id
 
 
+def full(*_, **__):
+    """Of an outbox whose disk has no room."""
+    msg = "outbox.db: the disk is full"
+    raise StorageError(msg)
+
+
 def texts():
     return [kept.alert.text for kept in open_outbox(load_settings()).last(99)]
 
@@ -86,6 +98,14 @@ class TestEvents:
         assert drift == "timeseries/FD001 drifts on 2026-03-01."
         assert promotion.startswith("Version 2 is champion of timeseries/FD001")
 
+    def test_of_what_is_partly_new_the_new_is_told(self, tick, instance):
+        first = tick()
+        happened(instance, drifted=True, day="2026-03-01")
+        second = tick(cursor=first.cursor)
+        happened(instance, "drift_report", "FD002", drifted=True, day="2026-03-01")
+        assert "1 new events" in tick(cursor=second.cursor).skip_message
+        assert texts() == ["timeseries/FD001 drifts on 2026-03-01.", "timeseries/FD002 drifts on 2026-03-01."]
+
     def test_a_second_tick_over_the_same_events_tells_nothing(self, tick, instance):
         first = tick()
         happened(instance, drifted=True)
@@ -102,14 +122,33 @@ class TestEvents:
         assert "nothing to tell" in again.skip_message
         assert len(texts()) == 3
 
+    def test_a_backfilled_day_ends_no_alarm_of_a_later_one(self, tick, instance):
+        first = tick()
+        for day, drifted in (("2026-03-05", True), ("2026-03-02", False)):
+            happened(instance, drifted=drifted, samples=500, day=day, until=day)
+        second = tick(cursor=first.cursor)
+        assert texts() == ["timeseries/FD001 drifts on 2026-03-05, of 500 samples."]
+        happened(instance, drifted=False, samples=500, day="2026-03-06", until="2026-03-06")
+        tick(cursor=second.cursor)
+        assert texts()[1:] == ["Drift of timeseries/FD001 is over on 2026-03-06, of 500 samples."]
+
+    def test_the_log_of_a_run_is_read_once_and_only_where_checks_matter(self, tick, instance, monkeypatch):
+        first = tick()
+        happened(instance, "promoted", promoted=False, challenger=2)
+        judged = happened(instance, "validated", failed=["rows_are_complete"], critical_failures=1)
+        read, all_logs = [], dg.DagsterInstance.all_logs
+
+        def counted(asked, run, *given, **more):
+            read.append(run)
+            return all_logs(asked, run, *given, **more)
+
+        monkeypatch.setattr(dg.DagsterInstance, "all_logs", counted)
+        tick(cursor=first.cursor)
+        assert read == [judged]
+
     def test_an_outbox_that_cannot_be_written_makes_it_read_the_events_again(self, tick, instance, monkeypatch):
         first = tick()
         happened(instance, drifted=True)
-
-        def full(*_, **__):
-            msg = "outbox.db: the disk is full"
-            raise StorageError(msg)
-
         with monkeypatch.context() as patch:
             patch.setattr(Outbox, "add", full)
             found = tick(cursor=first.cursor)
@@ -150,7 +189,9 @@ class TestRunFailure:
         return dg.Definitions(assets=[validated]).resolve_implicit_global_asset_job_def()
 
     def evaluated(self, repository, instance, job):
-        result = job.execute_in_process(instance=instance, raise_on_error=False)
+        return self.heard(repository, instance, job.execute_in_process(instance=instance, raise_on_error=False))
+
+    def heard(self, repository, instance, result):
         context = dg.build_run_status_sensor_context(
             sensor_name="run_failure",
             dagster_instance=instance,
@@ -170,6 +211,30 @@ class TestRunFailure:
         self.evaluated(repository, instance, self.failing(dg.Failure("plant.zip: there is no such file")))
         assert open_outbox(load_settings()).last(9)[0].repeats == 1
 
+    def test_the_same_run_heard_of_again_is_told_once(self, repository, instance):
+        """As by the next daemon, where one is killed before it notes that the sensor heard of the run."""
+        result = self.failing(dg.Failure("broken")).execute_in_process(instance=instance, raise_on_error=False)
+        for _ in range(2):
+            self.heard(repository, instance, result)
+        (kept,) = open_outbox(load_settings()).last(9)
+        assert kept.repeats == 0
+
+    def test_of_several_runs_each_new_one_is_told(self, repository, instance):
+        for sentence in ("broken", "broken", "torn"):
+            self.evaluated(repository, instance, self.failing(dg.Failure(sentence)))
+        assert [text.rpartition(": ")[2] for text in texts()] == ["broken", "torn"]
+
+    def test_an_outbox_that_cannot_be_written_fails_the_tick_so_that_dagster_asks_again(
+        self, repository, instance, monkeypatch
+    ):
+        result = self.failing(dg.Failure("broken")).execute_in_process(instance=instance, raise_on_error=False)
+        with monkeypatch.context() as patch:
+            patch.setattr(Outbox, "add", full)
+            with pytest.raises(StorageError, match="the disk is full"):
+                self.heard(repository, instance, result)
+        self.heard(repository, instance, result)
+        assert len(texts()) == 1
+
     def test_of_an_error_nobody_meant_is_told_by_its_message(self, repository, instance):
         self.evaluated(repository, instance, self.failing(ValueError("not a number")))
         assert texts()[0].endswith("failed in step breaks: ValueError: not a number")
@@ -186,6 +251,34 @@ class TestAnomalies:
         write(StorageResource().open(), [2.0] * 3)
         assert "3 alarms of timeseries/FD001" in tick("anomalies").skip_message
         assert tick("anomalies").skip_message == "no new predictions"
+        assert len(texts()) == 1
+
+    def test_the_first_tick_tells_of_what_lies_there(self, tick):
+        write(StorageResource().open(), [2.0] * 3)
+        assert "3 alarms of timeseries/FD001" in tick("anomalies").skip_message
+
+    def test_of_what_is_partly_new_the_new_is_told(self, tick):
+        storage = StorageResource().open()
+        write(storage, [2.0] * 3)
+        tick("anomalies")
+        write(storage, [2.0] * 4, dataset="FD002")
+        assert tick("anomalies").skip_message.startswith("timeseries/FD002: 4 alarms")
+        assert len(texts()) == 2
+
+    def test_a_daemon_killed_before_the_outbox_is_written_tells_at_the_next_tick(self, tick, monkeypatch):
+        class KilledError(BaseException):
+            pass
+
+        def dies(*_, **__):
+            raise KilledError
+
+        write(StorageResource().open(), [2.0] * 3)
+        with monkeypatch.context() as patch:
+            patch.setattr(Outbox, "add", dies)
+            with pytest.raises(KilledError):
+                tick("anomalies")
+        assert texts() == []
+        assert "3 alarms" in tick("anomalies").skip_message
         assert len(texts()) == 1
 
     def test_a_storage_that_fails_is_said(self, tick, monkeypatch):
@@ -207,6 +300,23 @@ class TestDelivery:
             assert tick("alerts").skip_message == "JSON took 'timeseries/FD001: drift'"
             assert tick("alerts").skip_message == "nothing waits"
         assert len(webhook.got) == 1
+
+    def test_of_what_is_partly_new_the_new_is_delivered(self, tick, monkeypatch):
+        with Webhook().running() as webhook:
+            monkeypatch.setenv("VAE_PIPELINE_ALERTS", webhook.address)
+            load_settings.cache_clear()
+            for dataset in ("FD001", "FD002"):
+                open_outbox(load_settings()).add([alert(dataset, subject=f"timeseries/{dataset}")])
+                tick("alerts")
+        assert webhook.titles == ["timeseries/FD001: drift", "timeseries/FD002: drift"]
+
+    def test_a_channel_that_fails_is_said_and_what_it_did_not_take_waits(self, tick, monkeypatch):
+        monkeypatch.setenv("VAE_PIPELINE_ALERTS", Webhook().address)  # nobody listens there
+        load_settings.cache_clear()
+        open_outbox(load_settings()).add([alert()])
+        assert "JSON" in tick("alerts").skip_message
+        (channel,) = open_outbox(load_settings()).channels().values()
+        assert (channel.waiting, channel.delivered) == (1, 0)
 
     def test_without_a_channel_it_says_how_to_set_one(self, tick):
         assert "set VAE_PIPELINE_ALERTS" in tick("alerts").skip_message

@@ -53,31 +53,31 @@ class TestChampionChanged:
 
     def test_a_champion_by_hand_and_back_are_two_requests(self, monkeypatch):
         first = tick()
-        entries = Shelf.entries
+        champions = Shelf.champions
 
-        def others(shelf, name=None):
-            return [entry.model_copy(update={"version": 7}) for entry in entries(shelf, name)]
+        def others(shelf, line):
+            return [entry.model_copy(update={"version": 7}) for entry in champions(shelf, line)]
 
-        monkeypatch.setattr(Shelf, "entries", others)
+        monkeypatch.setattr(Shelf, "champions", others)
         second = tick(first.cursor)
-        monkeypatch.setattr(Shelf, "entries", entries)
+        monkeypatch.setattr(Shelf, "champions", champions)
         third = tick(second.cursor)
         keys = [found.run_requests[0].run_key for found in (first, second, third)]
         assert len(set(keys)) == 3
 
     def test_one_more_dataset_is_a_change(self, monkeypatch):
         first = tick()
-        entries = Shelf.entries
+        champions = Shelf.champions
 
-        def more(shelf, name=None):
-            known = entries(shelf, name)
+        def more(shelf, line):
+            known = champions(shelf, line)
             return [*known, known[0].model_copy(update={"name": "timeseries-other", "dataset": "other"})]
 
-        monkeypatch.setattr(Shelf, "entries", more)
+        monkeypatch.setattr(Shelf, "champions", more)
         assert set(json.loads(tick(first.cursor).cursor)["champions"]) == {NAME, "timeseries-other"}
 
     def test_without_a_champion_it_waits(self, monkeypatch):
-        monkeypatch.setattr(Shelf, "entries", lambda *_: [])
+        monkeypatch.setattr(Shelf, "champions", lambda *_: [])
         assert tick().skip_message == "timeseries has no champion yet: run the line first"
 
     def test_a_registry_that_cannot_be_reached_is_said_and_tried_again(self, monkeypatch):
@@ -87,7 +87,7 @@ class TestChampionChanged:
             msg = "http://mlflow:5000: does not answer"
             raise RegistryError(msg)
 
-        monkeypatch.setattr(Shelf, "entries", unreachable)
+        monkeypatch.setattr(Shelf, "champions", unreachable)
         found = tick(first.cursor)
         assert found.run_requests == []
         assert "does not answer" in found.skip_message
@@ -120,14 +120,14 @@ class TestBento:
         assert (again.tag, again.new) == (packed.tag, False)
 
     def test_other_models_are_another_bento_and_the_old_one_stays(self, packed, trained_home, monkeypatch):
-        entries = Shelf.entries
+        champions = Shelf.champions
 
-        def others(shelf, name=None):
+        def others(shelf, line):
             changed = {"evaluation_version": "another"}
-            return [entry.model_copy(update=changed) for entry in entries(shelf, name)]
+            return [entry.model_copy(update=changed) for entry in champions(shelf, line)]
 
         shelf = trained_home.shelf()
-        monkeypatch.setattr(Shelf, "entries", others)
+        monkeypatch.setattr(Shelf, "champions", others)
         with trained_home.entered():
             other = pack(load_settings(), shelf, "timeseries")
         assert other.tag != packed.tag

@@ -1,4 +1,9 @@
-"""The drift report as an asset with its check, and the schedule that asks for yesterday's."""
+"""The drift report as an asset with its check, and the schedule that asks for yesterday's.
+
+A day is new to the schedule at every tick, so there is none with nothing new: a day without predictions is judged too,
+and its report says so. A daemon that is killed before it launches a run evaluates the tick again: that is the second
+tick of a day.
+"""
 
 import datetime as dt
 
@@ -10,7 +15,6 @@ from vae_pipeline.definitions import defs
 from vae_pipeline.defs.execute import PipelineFailedError
 from vae_pipeline.defs.resources import MlflowResource
 from vae_pipeline.drift import daily, report
-from vae_pipeline.drift.day import Span
 from vae_pipeline.errors import RegistryError
 from vae_pipeline.registry.shelf import Shelf
 from vae_pipeline.settings import load_settings
@@ -50,16 +54,29 @@ class TestSchedule:
         assert keys[0] == keys[1]
         assert self.tick(TICK + dt.timedelta(days=1)).run_requests[0].run_key != keys[0]
 
+    def test_a_dataset_that_has_a_champion_by_the_second_tick_of_a_day_is_the_only_one_added(self, monkeypatch):
+        before = {request.run_key for request in self.tick().run_requests}
+        champions = Shelf.champions
+        more = {"name": "timeseries-impossible", "dataset": "impossible"}
+        monkeypatch.setattr(
+            Shelf, "champions", lambda *given: [*champions(*given), champions(*given)[0].model_copy(update=more)]
+        )
+        after = {request.run_key for request in self.tick().run_requests}
+        assert after - before == {"drift-2026-03-01-impossible"}
+        assert before < after
+
     def test_without_a_champion_the_tick_is_skipped_with_the_reason(self, monkeypatch):
-        monkeypatch.setattr(Shelf, "entries", lambda *_: [])
+        monkeypatch.setattr(Shelf, "champions", lambda *_: [])
         found = self.tick()
         assert found.run_requests == []
         assert found.skip_message == "timeseries has no champion yet: run the line first"
 
     def test_a_dataset_that_left_the_catalogue_is_not_judged(self, monkeypatch):
-        entries = Shelf.entries
+        champions = Shelf.champions
         gone = {"name": "timeseries-sold", "dataset": "sold"}
-        monkeypatch.setattr(Shelf, "entries", lambda *given: [each.model_copy(update=gone) for each in entries(*given)])
+        monkeypatch.setattr(
+            Shelf, "champions", lambda *given: [each.model_copy(update=gone) for each in champions(*given)]
+        )
         assert self.tick().run_requests == []
 
     def test_a_registry_that_cannot_be_reached_is_said(self, monkeypatch):
@@ -67,7 +84,7 @@ class TestSchedule:
             msg = "http://mlflow:5000: does not answer"
             raise RegistryError(msg)
 
-        monkeypatch.setattr(Shelf, "entries", unreachable)
+        monkeypatch.setattr(Shelf, "champions", unreachable)
         assert "does not answer" in self.tick().skip_message
 
 
@@ -105,7 +122,7 @@ class TestAsset:
             keep(storage, one)
         found = self.judge(trained_home, "2026-03-01")
         with trained_home.entered():
-            drift = daily.newest_drift(storage, "timeseries", "tiny", Span.of("2026-03-01"))
+            drift = daily.judgement(storage, "timeseries", "tiny", "2026-03-01")
         assert drift is not None
         assert found["verdict"] == drift.verdict
         assert (found["samples"], found["day"], found["version"]) == (200, "2026-03-01", champion.version)

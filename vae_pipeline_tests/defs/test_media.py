@@ -154,7 +154,9 @@ def test_each_leave_out_fold_of_recordings_has_features_network_and_detector(mac
 def test_another_form_of_the_score_calibrates_anew_and_is_compared_with_the_champion(product, media_home):
     shelf = media_home.shelf()
     with media_home.entered():
-        shelf.decide("vision-product", 1, promote=True, reason="taken by hand, whatever its figures")
+        before = shelf.find_champion("vision-product")
+        against = before.version if before else None
+        shelf.decide("vision-product", 1, against=against, promote=True, reason="taken by hand, whatever its figures")
     found = media_home.run("product", "vision", calibrated={"score": ["residual"], "placement": "image"})
     reused = {stage: found[stage]["reused"] for stage in STAGES[:7]}
     assert reused == {stage: stage in ("raw", "validated", "features", "trained") for stage in STAGES[:7]}

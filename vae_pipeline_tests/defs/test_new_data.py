@@ -9,10 +9,15 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from vae_pipeline.catalog import dataset
 from vae_pipeline.definitions import defs
 from vae_pipeline.defs.new_data import MOST_TRIES
-from vae_pipeline.defs.resources import StorageResource
-from vae_pipeline.errors import StorageError
+from vae_pipeline.defs.resources import MlflowResource, StorageResource
+from vae_pipeline.defs.stages.raw import bring_in
+from vae_pipeline.defs.stages.received import ReceivedConfig, received_asset
+from vae_pipeline.errors import RegistryError, StorageError
+from vae_pipeline.registry.shelf import Shelf
+from vae_pipeline.settings import load_settings
 from vae_pipeline.sources.batches import versions
 from vae_pipeline.sources.cmapss import SENSORS, SETTINGS
 from vae_pipeline.sources.sample import generate
@@ -200,8 +205,6 @@ class TestTicks:
 
     @pytest.mark.usefixtures("door")
     def test_a_place_of_its_own_is_watched(self, instance, tmp_path, monkeypatch):
-        from vae_pipeline.settings import load_settings
-
         monkeypatch.setenv("VAE_PIPELINE_INCOMING", str(tmp_path / "ftp"))
         load_settings.cache_clear()
         put(tmp_path / "ftp/timeseries")
@@ -210,14 +213,49 @@ class TestTicks:
 
 def engines(seed, units=10):
     """Further engines of the sample, as a table; the tiny dataset reads four of the sensors."""
-    from vae_pipeline.catalog import dataset
-
     entry = dataset("sample_turbofan", "timeseries")
     entry = entry.model_copy(update={"generator": {"train_units": units, "test_units": 1, "seed": seed}})
     folder = generate(entry, Path("generated").resolve() / str(seed))
     table = pd.read_csv(folder / "train_sample_turbofan.txt", sep=r"\s+", header=None)
     table.columns = ["unit", "cycle", *SETTINGS, *SENSORS]
     return table
+
+
+def unreachable(kind):
+    def asked(*_, **__):
+        msg = "http://plant:5000: does not answer; check the network"
+        raise kind(msg)
+
+    return asked
+
+
+class TestUnreachable:
+    """What the run of the intake needs does not answer: told in a sentence, and the batch stays where it is."""
+
+    def receive(self, instance):
+        context = dg.build_asset_context(partition_key="tiny", instance=instance)
+        given = {"storage": StorageResource(), "mlflow": MlflowResource()}
+        return received_asset("timeseries")(context, ReceivedConfig(), **given)
+
+    @pytest.mark.parametrize(
+        ("place", "method", "kind"),
+        [(Shelf, "find_champion", RegistryError), (Storage, "new_folder", StorageError)],
+    )
+    def test_the_batch_is_taken_when_it_answers_again(self, door, instance, monkeypatch, place, method, kind):
+        monkeypatch.chdir(door.parents[2])
+        bring_in(
+            dataset("tiny", "timeseries", load_settings().catalog_files), load_settings(), StorageResource().open()
+        )
+        engines(21).to_csv(door / "tiny/good.csv", index=False)
+        (door / "tiny/good.csv.done").touch()
+        with monkeypatch.context() as patch:
+            patch.setattr(place, method, unreachable(kind))
+            with pytest.raises(dg.Failure) as told:
+                self.receive(instance)
+        assert told.value.description == "http://plant:5000: does not answer; check the network"
+        assert sorted(file.name for file in (door / "tiny").iterdir()) == ["good.csv", "good.csv.done"]
+        assert self.receive(instance).metadata["accepted"] == 1
+        assert list((door / "tiny").iterdir()) == []
 
 
 @pytest.fixture(scope="module")
@@ -291,9 +329,6 @@ class TestRun:
         found = received.run(job="timeseries_intake")["received"]
         assert (found["accepted"], found["version"]) == (0, 2)
         with received.entered():
-            from vae_pipeline.catalog import dataset
-            from vae_pipeline.settings import load_settings
-
             settings = load_settings()
             entry = dataset("tiny", "timeseries", settings.catalog_files)
             assert len(versions(open_storage(settings), entry)) == 2

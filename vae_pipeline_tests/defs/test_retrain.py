@@ -10,11 +10,11 @@ from vae_pipeline.defs.resources import MlflowResource, StorageResource
 from vae_pipeline.defs.retrain_sensor import RETRAINING
 from vae_pipeline.drift.daily import ROOT
 from vae_pipeline.drift.record import Drift
-from vae_pipeline.errors import RegistryError
+from vae_pipeline.errors import RegistryError, StorageError
 from vae_pipeline.registry.shelf import Shelf
 from vae_pipeline.settings import load_settings
 from vae_pipeline.sources.batches import Batch, add_version, batch_key
-from vae_pipeline.storage import open_storage
+from vae_pipeline.storage import Storage, open_storage
 
 DAY = "2026-03-01"
 
@@ -124,7 +124,7 @@ class TestWaits:
 
     @pytest.mark.usefixtures("world")
     def test_a_line_without_champion_waits(self, tick, monkeypatch):
-        monkeypatch.setattr(Shelf, "entries", lambda *_: [])
+        monkeypatch.setattr(Shelf, "champions", lambda *_: [])
         assert "has no champion yet" in tick().skip_message
 
     @pytest.mark.usefixtures("world")
@@ -133,15 +133,28 @@ class TestWaits:
             msg = "http://mlflow:5000: does not answer"
             raise RegistryError(msg)
 
-        monkeypatch.setattr(Shelf, "entries", unreachable)
+        monkeypatch.setattr(Shelf, "champions", unreachable)
         assert tick().skip_message == "nothing is decided: http://mlflow:5000: does not answer"
+
+    def test_a_storage_that_fails_decides_nothing(self, world, tick, monkeypatch):
+        world.receives("aaaaaaaa")
+
+        def unreachable(*_):
+            msg = "s3://bucket: does not answer"
+            raise StorageError(msg)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Storage, "names", unreachable)
+            found = tick()
+        assert not found.run_requests
+        assert found.skip_message == "nothing is decided: s3://bucket: does not answer"
+        assert len(tick().run_requests) == 1
 
     @pytest.mark.usefixtures("world")
     def test_a_champion_that_left_the_catalogue_is_told(self, tick, monkeypatch):
-        entries = Shelf.entries
-        monkeypatch.setattr(
-            Shelf, "entries", lambda *given: [each.model_copy(update={"dataset": "gone"}) for each in entries(*given)]
-        )
+        champions, other = Shelf.champions, {"dataset": "gone"}
+        gone = lambda *given: [each.model_copy(update=other) for each in champions(*given)]  # noqa: E731
+        monkeypatch.setattr(Shelf, "champions", gone)
         assert tick().skip_message == "gone: is no longer in the catalogue"
 
     @pytest.mark.parametrize("given", [{"verdict": "no_drift"}, {"verdict": "too_few"}, {"version": 7}])

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vae_pipeline.drift import day
 from vae_pipeline.drift.day import DayLog, Span, read_days
 from vae_pipeline.errors import SettingError, StorageError
+from vae_pipeline.monitoring import reading
 from vae_pipeline.monitoring.prediction_log import table_of
 from vae_pipeline.storage import Storage
 from vae_pipeline_tests.drift.days import DAY, answered, keep, key_of, opened
@@ -67,7 +67,7 @@ def test_moments_of_parts_are_those_of_the_whole(parts):
 
 
 def test_every_row_is_as_likely_in_the_sample(tmp_path, monkeypatch):
-    monkeypatch.setattr(day, "_BATCH", 16)
+    monkeypatch.setattr(reading, "_ROWS", 16)
     storage = opened(tmp_path)
     for number in range(3):
         keep(storage, answered(np.arange(20.0) + 20 * number, hour=number), f"{number}")
@@ -166,16 +166,16 @@ def test_a_file_that_goes_while_it_is_read_is_skipped(tmp_path, monkeypatch):
     assert (log.rows, log.skipped_files) == (1, 1)
 
 
-def test_a_store_that_is_out_of_reach_is_an_error_and_no_empty_day(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [RuntimeError("connection refused"), OSError(111, "connection refused")])
+def test_a_store_that_is_out_of_reach_is_an_error_and_no_empty_day(tmp_path, monkeypatch, error):
     storage = opened(tmp_path)
     keep(storage, answered([0.0]))
 
     def unreachable(*_):
-        msg = "connection refused"
-        raise RuntimeError(msg)
+        raise error
 
-    monkeypatch.setattr(day, "_read", unreachable)
-    with pytest.raises(StorageError, match=r"a\.parquet: connection refused; check VAE_PIPELINE_STORAGE"):
+    monkeypatch.setattr(reading.pq, "ParquetFile", unreachable)
+    with pytest.raises(StorageError, match=r"a\.parquet: .*connection refused; check VAE_PIPELINE_STORAGE"):
         read(storage)
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from vae_pipeline.drift import daily, report
 from vae_pipeline.drift.day import Span
-from vae_pipeline.errors import StorageError
 from vae_pipeline.storage import MANIFEST
 from vae_pipeline_tests.drift.days import DAY, INPUTS, World, keep, opened
 
@@ -39,7 +38,7 @@ def test_a_report_holds_record_picture_and_evidentlys_pages(case):
     assert json.loads((folder / report.RECORD).read_text())["verdict"] == "drift"
     assert (folder / report.PICTURE).read_bytes().startswith(b"\x89PNG")
     assert "<html" in (folder / report.HTML).read_text()[:2000].lower()
-    assert daily.newest_drift(storage, drift.line, drift.dataset, SPAN) == drift
+    assert daily.judgement(storage, drift.line, drift.dataset, SPAN.name) == drift
 
     metrics = json.loads((folder / report.JSON).read_text())["metrics"]
     drifts = [metric["config"] for metric in metrics if metric["config"]["type"].endswith("ValueDrift")]
@@ -79,7 +78,7 @@ def test_the_same_day_is_reported_once_and_more_rows_make_another(case):
     assert other.key != one.key
     assert other.key.rpartition("/")[0] == one.key.rpartition("/")[0]
     assert daily.kept_reports(storage) == sorted([one.key, other.key])
-    assert daily.newest_drift(storage, one.drift.line, one.drift.dataset, SPAN) == other.drift
+    assert daily.judgement(storage, one.drift.line, one.drift.dataset, SPAN.name) == other.drift
 
 
 def test_a_crash_half_way_leaves_no_report(case, monkeypatch):
@@ -92,7 +91,7 @@ def test_a_crash_half_way_leaves_no_report(case, monkeypatch):
     with pytest.raises(RuntimeError):
         made(storage, detector)
     assert daily.kept_reports(storage) == []
-    assert daily.newest_drift(storage, detector.description.line, detector.description.dataset, SPAN) is None
+    assert daily.judgement(storage, detector.description.line, detector.description.dataset, SPAN.name) is None
 
 
 def test_a_day_of_too_few_has_a_record_and_no_page(case):
@@ -104,10 +103,22 @@ def test_a_day_of_too_few_has_a_record_and_no_page(case):
 
 
 @pytest.mark.usefixtures("without_evidently")
-def test_a_record_that_is_none_is_named(case):
+def test_a_record_of_another_version_of_the_package_says_nothing(case):
     storage, detector, _ = case
     _, drift = made(storage, detector)
     key = f"{daily.ROOT}/{drift.line}/{drift.dataset}/{SPAN.name}/{report.RECORD}"
     storage.write_text(key, '{"verdict": "maybe"}')
-    with pytest.raises(StorageError, match=r"drift\.json: is no drift report"):
-        daily.newest_drift(storage, drift.line, drift.dataset, SPAN)
+    assert daily.judgement(storage, drift.line, drift.dataset, SPAN.name) is None
+
+
+def test_days_and_spans_are_listed_by_their_last_days(case):
+    storage, _, _ = case
+    names = ("2026-03-05", "2026-03-01_2026-03-07", "2026-03-07", "2026-03-06")
+    for name in names:
+        storage.write_text(f"{daily.ROOT}/timeseries/pumps/{name}/{report.RECORD}", "{}")
+    assert daily.judged(storage, "timeseries", "pumps") == [
+        "2026-03-07",
+        "2026-03-01_2026-03-07",
+        "2026-03-06",
+        "2026-03-05",
+    ]

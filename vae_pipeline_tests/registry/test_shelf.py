@@ -106,7 +106,7 @@ def test_the_registered_folder_is_the_detector(shelf, first, example):
 
 
 def test_aliases_move_with_decisions(shelf, first, example, tmp_path):
-    shelf.decide(NAME, 1, promote=True, reason="the first one")
+    shelf.decide(NAME, 1, against=None, promote=True, reason="the first one")
     assert shelf.champion(NAME).version == 1
     assert shelf.version(NAME, 1).aliases == ("champion",)
     assert shelf.detector_folder(NAME, "champion").is_dir()
@@ -117,11 +117,11 @@ def test_aliases_move_with_decisions(shelf, first, example, tmp_path):
         (1, ("champion",)),
     ]
 
-    shelf.decide(NAME, second, promote=False, reason="worse")
+    shelf.decide(NAME, second, against=1, promote=False, reason="worse")
     assert [entry.aliases for entry in shelf.entries(NAME)] == [("challenger",), ("champion",)]
     assert shelf.tracker.client.get_model_version(NAME, "2").tags["decision"] == "worse"
 
-    shelf.decide(NAME, second, promote=True, reason="better after all")
+    shelf.decide(NAME, second, against=1, promote=True, reason="better after all")
     assert [entry.aliases for entry in shelf.entries(NAME)] == [("champion",), ()]
     assert shelf.tracker.client.get_model_version(NAME, "2").tags["decision"] == "better after all"
 

@@ -38,10 +38,11 @@ def promoted_asset(line: Line) -> dg.AssetsDefinition:
         with told_to_dagster():
             dataset, store, shelf = dataset_of(context, line), storage.open(), mlflow.shelf
             name, version = str(registered.facts["name"]), int(str(registered.facts["version"]))
-            champion = shelf.find_champion(name)
-            if champion and champion.version == version:
-                promote, reason = True, f"version {version} is champion already"
-            else:
+            while True:
+                champion = shelf.find_champion(name)
+                if champion and champion.version == version:
+                    promote, reason = True, f"version {version} is champion already"
+                    break
                 decision = challenge(
                     dataset,
                     store.folder(features.key),
@@ -52,7 +53,10 @@ def promoted_asset(line: Line) -> dg.AssetsDefinition:
                     champion_metrics=champion.metrics if champion else {},
                 )
                 promote, reason = decision.promote, decision.reason
-                shelf.decide(name, version, promote=promote, reason=reason)
+                against = champion.version if champion else None
+                if shelf.decide(name, version, against=against, promote=promote, reason=reason):
+                    break
+                context.log.info("another version has become champion meanwhile: compared again")
             now = version if promote else (champion.version if champion else None)
             context.log.info(reason)
             artifact = Artifact(
