@@ -1,6 +1,6 @@
 # Everything a newcomer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install tools demo test services test-services check lock ui reports scenario bench benchmarks-table clean clean-data
+.PHONY: help install tools demo test services test-services check lock ui reports scenario bench benchmarks-table images bento-images up down clean clean-data
 
 # No tool reports home.
 export DO_NOT_TRACK = 1
@@ -83,6 +83,42 @@ bench: tools ## measure throughput on this machine
 
 benchmarks-table: tools ## measure accuracy beside the baselines, write the table in docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.peers FD001 FD002 --write
+
+# Compose of the grown-up installation: docker's, or `make up COMPOSE="podman compose"`.
+COMPOSE ?= docker compose
+COMPOSED = $(COMPOSE) --env-file infra/.env -f infra/compose.yaml
+# SERVING=1 also for the three services and Nginx, once there are images of champions.
+PROFILES = $(if $(SERVING),--profile serving)
+
+# What all of them need, or one sentence that says what is missing.
+define READY
+	if ! $(COMPOSE) version >/dev/null 2>&1; then \
+		echo "$(COMPOSE) does not answer: install docker with its compose plugin, or name another: make $@ COMPOSE=\"podman compose\"" >&2; exit 1; \
+	fi; \
+	if [ ! -f infra/.env ]; then \
+		echo "infra/.env is missing: cp infra/.env.example infra/.env and fill in the passwords" >&2; exit 1; \
+	fi
+endef
+
+images: ## build the images of the code location, the MLflow server and the S3 store
+	@$(READY)
+	@$(COMPOSED) build
+
+bento-images: install ## build an image of the champions of each line
+	@$(BIN)/python -m infra.bento_images
+
+up: ## start everything in infra/compose.yaml; with SERVING=1 the services too
+	@$(READY)
+	@for file in service_token alerts; do \
+		if [ ! -f infra/secrets/$$file ]; then \
+			echo "infra/secrets/$$file is missing: infra/secrets/README.md says how to make it" >&2; exit 1; \
+		fi; \
+	done
+	@$(COMPOSED) $(PROFILES) up --detach
+
+down: ## stop what make up started; what it keeps stays in its volumes
+	@$(READY)
+	@$(COMPOSED) --profile serving down
 
 clean: ## remove .venv and caches; what was trained stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage coverage.xml htmlcov dist build

@@ -1,4 +1,4 @@
-"""Metrics of Dagster's records: runs and how fresh the assets are."""
+"""Metrics of Dagster's records: runs, how fresh the assets are, and whether the daemon lives."""
 
 from collections.abc import Iterator
 
@@ -20,9 +20,10 @@ _STATUSES = (
 
 
 def run_metrics(instance: dg.DagsterInstance) -> Iterator[Metric]:
-    """Runs by job and status, durations of the last ones, and when each asset was last materialized."""
+    """Runs by job and status, durations of the last ones, when each asset was last materialized, and the daemons."""
     yield from _runs(instance)
     yield _freshness(instance)
+    yield _heartbeats(instance)
 
 
 def _runs(instance: dg.DagsterInstance) -> Iterator[Metric]:
@@ -70,3 +71,14 @@ def _freshness(instance: dg.DagsterInstance) -> Metric:
         for record in records:
             made.add_metric([line, stage, record.partition_key or ""], record.timestamp)
     return made
+
+
+def _heartbeats(instance: dg.DagsterInstance) -> Metric:
+    heard = GaugeMetricFamily(
+        "vae_pipeline_daemon_heartbeat_timestamp_seconds",
+        "When a part of Dagster's daemon was last alive, since 1970",
+        labels=["daemon"],
+    )
+    for daemon, heartbeat in instance.get_daemon_heartbeats().items():
+        heard.add_metric([daemon.lower()], heartbeat.timestamp)
+    return heard

@@ -2,6 +2,7 @@
 
 import dagster as dg
 import pytest
+from dagster._daemon.types import DaemonHeartbeat
 
 from vae_pipeline.defs.run_metrics import run_metrics
 from vae_pipeline_tests.metrics.test_families import samples
@@ -40,3 +41,10 @@ def test_runs_durations_and_freshness_are_told(instance):
         assert found["vae_pipeline_last_run_end_timestamp_seconds", dataset, "vision", status] > 1e9
     made = {key[1:] for key in found if key[0] == "vae_pipeline_asset_materialized_timestamp_seconds"}
     assert made == {("bottle", "vision", "raw"), ("zipper", "vision", "raw"), ("", "vision", "bento")}
+
+
+def test_when_the_daemon_was_last_alive_is_told(instance):
+    instance.add_daemon_heartbeat(DaemonHeartbeat(1772323200.0, "SENSOR", "one"))
+    assert samples(run_metrics(instance)) == {
+        ("vae_pipeline_daemon_heartbeat_timestamp_seconds", "sensor"): 1772323200.0
+    }

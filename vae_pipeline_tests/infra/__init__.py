@@ -1,0 +1,1 @@
+"""Files of ``infra/``, each checked by what reads it."""
