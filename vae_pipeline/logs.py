@@ -55,9 +55,9 @@ def _of_dagster(meta: dict[str, Any]) -> dict[str, Any]:
     }
     data = getattr(meta.get("dagster_event"), "event_specific_data", None)
     metadata = getattr(getattr(data, "materialization", None), "metadata", {})
-    for name in ("model", "version"):
+    for field, name in (("model", "name"), ("version", "version")):
         if name in metadata:
-            found[name] = metadata[name].value
+            found[field] = metadata[name].value
     return {name: value for name, value in found.items() if value is not None}
 
 
