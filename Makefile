@@ -1,6 +1,6 @@
 # Everything a newcomer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install tools demo test services test-services check lock ui reports scenario bench benchmarks-table images bento-images up down clean clean-data
+.PHONY: help install tools demo test services test-services check lock ui reports scenario cluster bench benchmarks-table images bento-images up down clean clean-data
 
 # No tool reports home.
 export DO_NOT_TRACK = 1
@@ -77,6 +77,9 @@ reports: install ## open Evidently's UI with all drift reports
 
 scenario: tools ## play the loop on engines of FD001: drift, new data, retraining, hand-over (20 minutes)
 	@$(BIN)/python -m benchmarks.scenario --write
+
+cluster: tools ## run a backfill here and on two Ray nodes, one of them killed (20 minutes)
+	@$(BIN)/python -m benchmarks.cluster --write
 
 bench: tools ## measure throughput on this machine
 	@$(BIN)/python -m benchmarks.throughput

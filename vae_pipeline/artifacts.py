@@ -7,7 +7,7 @@ from typing import Any
 from vae_pipeline.records import Artifact, Dataset, Line
 from vae_pipeline.storage import Storage, fingerprint
 
-__all__ = ["CHAIN", "STAGE_CODE_VERSIONS", "Work", "chain", "produce"]
+__all__ = ["CHAIN", "STAGE_CODE_VERSIONS", "Work", "chain", "folder_key", "produce"]
 
 Work = Callable[[Path], dict[str, Any]]
 """Fills a folder and returns facts worth showing."""
@@ -36,6 +36,11 @@ def chain(line: Line) -> tuple[str, ...]:
     return tuple(stage for stage in CHAIN if stage != "validated" or line != "multimodal")
 
 
+def folder_key(dataset: Dataset, stage: str, version: str) -> str:
+    """Where in storage a stage's folder of this data version lies."""
+    return f"{dataset.line}/{dataset.name}/{stage}/{version}"
+
+
 def produce(storage: Storage, dataset: Dataset, stage: str, inputs: tuple[Any, ...], work: Work) -> Artifact:
     """The stage's folder for these inputs: found in storage if it was made before, made by ``work`` otherwise.
 
@@ -50,7 +55,7 @@ def produce(storage: Storage, dataset: Dataset, stage: str, inputs: tuple[Any, .
         work: makes the output.
     """
     version = fingerprint(stage, STAGE_CODE_VERSIONS[stage], *inputs)
-    key = f"{dataset.line}/{dataset.name}/{stage}/{version}"
+    key = folder_key(dataset, stage, version)
     if storage.exists(key):
         return Artifact(key=key, data_version=version, reused=True, facts=storage.manifest(key)["facts"])
     manifest: dict[str, Any] = {"stage": stage, "dataset": dataset.name, "data_version": version}

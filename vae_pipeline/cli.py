@@ -107,8 +107,10 @@ def _add_using(commands: Any) -> None:
     )
     score.add_argument("line", choices=_LINES)
     score.add_argument("dataset")
-    score.add_argument("file", type=Path)
-    score.add_argument("--out", type=Path, help="CSV or Parquet; FILE.scores.csv when left out")
+    score.add_argument("file", type=Path, nargs="+", help="several, or a folder of tables, are scored each by itself")
+    score.add_argument(
+        "--out", type=Path, help="CSV or Parquet, of several files a folder; FILE.scores.csv when left out"
+    )
     score.add_argument(
         "--maps",
         type=Path,
@@ -373,8 +375,36 @@ def _models(options: argparse.Namespace) -> int:
 def _score(options: argparse.Namespace) -> int:
     from vae_pipeline.score_files import score_file
 
-    print(score_file(*_detector(options), options.file, options.out, options.maps))
+    if len(options.file) > 1 or (options.file[0].is_dir() and _dataset(options).medium == "table"):
+        return _score_batch(options)
+    print(score_file(*_detector(options), options.file[0], options.out, options.maps))
     return 0
+
+
+def _score_batch(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from vae_pipeline.registry.shelf import Shelf
+    from vae_pipeline.registry.tracking import Tracker
+    from vae_pipeline.score_batch import score_batch
+
+    settings, name = load_settings(), f"{options.line}-{options.dataset}"
+    version = Shelf(Tracker(settings)).number(name, options.model)
+
+    def warn(reason: str) -> None:
+        tqdm.write(f"vae-pipeline: {' '.join(reason.split())}", file=sys.stderr)
+
+    given = (options.file, options.out, options.maps)
+    failed = score_batch(name, version, _dataset(options), *given, settings, tqdm.write, warn)
+    if failed:
+        warn(f"{failed} files could not be scored, the others were")
+    return int(failed > 0)
+
+
+def _dataset(options: argparse.Namespace) -> "Dataset":
+    from vae_pipeline.catalog import dataset
+
+    return dataset(options.dataset, options.line, load_settings().catalog_files)
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -388,14 +418,12 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _detector(options: argparse.Namespace) -> "tuple[Detector, Dataset]":
     """The detector that was asked for, and the catalogue's entry of its dataset."""
-    from vae_pipeline.catalog import dataset
     from vae_pipeline.detector.detector import Detector
     from vae_pipeline.registry.shelf import Shelf
     from vae_pipeline.registry.tracking import Tracker
 
-    settings = load_settings()
-    entry = dataset(options.dataset, options.line, settings.catalog_files)
-    shelf, name = Shelf(Tracker(settings)), f"{options.line}-{options.dataset}"
+    entry = _dataset(options)
+    shelf, name = Shelf(Tracker(load_settings())), f"{options.line}-{options.dataset}"
     reference = int(options.model) if options.model.isdigit() else options.model
     if reference == "champion":
         shelf.champion(name)

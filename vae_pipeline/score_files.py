@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vae_pipeline.detector.sounds import SoundDetector
     from vae_pipeline.detector.windows import WindowDetector
 
-__all__ = ["files_of", "require_medium", "score_file"]
+__all__ = ["beside", "files_of", "require_medium", "score_file"]
 
 _GREY_OF_LEVEL = 128
 
@@ -54,7 +54,7 @@ def score_file(detector: "Detector", dataset: Dataset, file: Path, out: Path | N
         scored, noun = _clips(cast("SoundDetector", detector), file), "clips"
     else:
         scored, noun = _images(cast("ImageDetector", detector), file, maps), "images"
-    target = out or _beside(file)
+    target = out or beside(file)
     if target.suffix.lower() in (".parquet", ".pq"):
         buffer = io.BytesIO()
         scored.to_parquet(buffer, index=False)
@@ -182,7 +182,7 @@ def files_of(file: Path, suffixes: tuple[str, ...], kind: str) -> list[Path]:
     return found
 
 
-def _beside(file: Path) -> Path:
+def beside(file: Path) -> Path:
     """Where scores go when nothing is said; a folder may be named ``.``."""
     place = file.resolve() if file.name in ("", "..") else file
     return place.with_name(f"{place.name if file.is_dir() else place.stem}.scores.csv")

@@ -37,6 +37,32 @@ class Settings(BaseSettings):
         default=None, description="image with Python that Bentos' images start from; python:3.11-slim when left out"
     )
     threads: Annotated[int, Field(ge=1)] | None = Field(default=None, description="CPU threads of training and scoring")
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        default=1,
+        description="GPUs, or processes where there is none, that a training is spread over: a number, or auto",
+    )
+    strategy: str = Field(default="auto", description="how Lightning spreads a training, such as ddp")
+
+    executor: Literal["in_process", "multiprocess", "ray"] = Field(
+        default="in_process",
+        description="where steps run: in the run's process, in one process each, or on a Ray cluster; with ray the "
+        "trials of a search and the files of a folder to score are spread over the cluster too",
+    )
+    ray_address: str | None = Field(default=None, description="where Ray takes jobs, such as http://head:8265")
+    ray_client: str | None = Field(
+        default=None,
+        description="where Ray takes tasks of processes outside the cluster; ray://<host of the address>:10001 when "
+        "left out",
+    )
+    ray_jobs: Literal["run", "step"] = Field(
+        default="run",
+        description="what becomes a job of Ray: a whole run, or each of its heavy steps with resources of its own",
+    )
+    ray_cpus: Annotated[float, Field(gt=0)] = Field(default=1, description="CPUs that a training asks Ray for")
+    ray_gpus: Annotated[float, Field(ge=0)] = Field(default=0, description="GPUs that a training asks Ray for")
+    ray_memory: Annotated[int, Field(gt=0)] | None = Field(
+        default=None, description="bytes of memory that a training asks Ray for"
+    )
 
     log_format: Literal["text", "json"] = Field(
         default="text", description="json: one object a line, with run, asset, partition and model version"

@@ -8,6 +8,7 @@ import dagster as dg
 from vae_pipeline.defs.alerting import alerting_sensors
 from vae_pipeline.defs.artifact_io import ArtifactIOManager
 from vae_pipeline.defs.connecting import connecting_definitions
+from vae_pipeline.defs.executors import step_executor
 from vae_pipeline.defs.line import line_definitions
 from vae_pipeline.defs.resources import MlflowResource, StorageResource
 from vae_pipeline.logs import log_json
@@ -37,7 +38,6 @@ def all_lines() -> dg.Definitions:
             sensors=alerting_sensors(),
             resources={"artifacts": ArtifactIOManager(), "storage": StorageResource(), "mlflow": MlflowResource()},
             loggers={"console": json_lines} if load_settings().log_format == "json" else None,
-            # one process for one partition: heavy libraries are imported once
-            executor=dg.in_process_executor,
+            executor=step_executor(),
         ),
     )

@@ -2,27 +2,35 @@
 
 import logging
 import os
-import shutil
 import sqlite3
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import dagster as dg
 
+from vae_pipeline.cluster import require_cluster
+from vae_pipeline.defs.ray_runs import awaited, write_instance
 from vae_pipeline.errors import StorageError, VaePipelineError
 from vae_pipeline.processes import OWNER_TAG, is_gone, this_process
 from vae_pipeline.records import Line
-from vae_pipeline.settings import Settings
+from vae_pipeline.settings import Settings, load_settings
 from vae_pipeline.storage import told
 
 __all__ = ["PipelineFailedError", "open_instance", "run_partition"]
 
 _FRAMEWORK = "Dependencies for step"
 _SHOWN = 3
+_LOOK = 0.5
+"""Seconds between looks at what other processes wrote."""
+
+_LAUNCHES = 3
+"""Times that a run is begun whose node is lost."""
 _UNFINISHED = (
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -55,9 +63,7 @@ def _opened(settings: Settings) -> dg.DagsterInstance:
         home = settings.home / "dagster"
         with told(home):
             home.mkdir(parents=True, exist_ok=True)
-            stated = Path(__file__).parents[2] / "dagster.yaml"
-            if stated.exists():
-                shutil.copyfile(stated, home / "dagster.yaml")
+            write_instance(settings, home)
         os.environ["DAGSTER_HOME"] = str(home)
     instance = dg.DagsterInstance.get()
     for run in instance.get_runs(dg.RunsFilter(statuses=list(_UNFINISHED))):
@@ -122,9 +128,6 @@ def run_partition(
     Raises:
         PipelineFailedError: a stage failed, a blocking check did, or the config has an unknown or wrong entry.
     """
-    from vae_pipeline.defs.all_lines import all_lines
-
-    job = all_lines().resolve_job_def(job_name or line)
     run_id = str(uuid.uuid4())
     failures: list[str] = []
     unfit: list[str] = []
@@ -150,25 +153,117 @@ def run_partition(
             found[stage] = values
             tell(stage, "unchanged" if values.get("reused") else "done")
 
-    instance.add_event_listener(run_id, listen)
+    settings = load_settings()
+    if settings.executor == "ray":
+        require_cluster(settings)
+    run_config = {
+        "ops": {f"{line}__{stage}": value for stage, value in config.items()},
+        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+    }
     try:
         with _records_told(instance.root_directory), redirect_stderr(cast("TextIO", _Quiet(sys.stderr))):
-            result = job.execute_in_process(
-                instance=instance,
-                run_id=run_id,
-                partition_key=dataset,
-                run_config={
-                    "ops": {f"{line}__{stage}": value for stage, value in config.items()},
-                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                },
-                tags={OWNER_TAG: this_process()},
-                raise_on_error=False,
-            )
+            execute = _EXECUTE.get((settings.executor, settings.ray_jobs), _in_processes)
+            success = execute(job_name or line, dataset, run_config, run_id, instance, listen)
     except dg.DagsterInvalidConfigError as error:
         raise PipelineFailedError(_config_sentence(error, line)) from error
-    if not result.success:
-        raise PipelineFailedError(failures[0] if failures else f"the run {result.run_id} failed")
+    if not success:
+        raise PipelineFailedError(failures[0] if failures else f"the run {run_id} failed")
     return found
+
+
+Listen = Callable[[dg.EventLogEntry], None]
+
+
+def _here(
+    name: str, dataset: str, run_config: dict[str, Any], run_id: str, instance: dg.DagsterInstance, listen: Listen
+) -> bool:
+    """Run all steps in this process."""
+    instance.add_event_listener(run_id, listen)
+    from vae_pipeline.defs.all_lines import all_lines
+
+    result = (
+        all_lines()
+        .resolve_job_def(name)
+        .execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            partition_key=dataset,
+            run_config=run_config,
+            tags={OWNER_TAG: this_process()},
+            raise_on_error=False,
+        )
+    )
+    return result.success
+
+
+def _in_processes(
+    name: str, dataset: str, run_config: dict[str, Any], run_id: str, instance: dg.DagsterInstance, listen: Listen
+) -> bool:
+    """Run the steps as the job's executor does; what they write to the event log is told as it comes."""
+    from dagster._core.execution.api import execute_run
+
+    job, run = _created(name, dataset, run_config, run_id, instance)
+    with _followed(run_id, instance, listen):
+        return execute_run(job, run, instance).success
+
+
+def _as_ray_job(
+    name: str, dataset: str, run_config: dict[str, Any], run_id: str, instance: dg.DagsterInstance, listen: Listen
+) -> bool:
+    """Run the steps in one process on whichever node has room; on another one where that is lost."""
+    for left in reversed(range(_LAUNCHES)):
+        _, run = _created(name, dataset, run_config, run_id, instance)
+        with _followed(run_id, instance, listen):
+            ended = awaited(instance, run)
+        if ended is not None or not left:
+            return bool(ended)
+        run_id = str(uuid.uuid4())
+    return False
+
+
+_EXECUTE = {("in_process", "run"): _here, ("in_process", "step"): _here, ("ray", "run"): _as_ray_job}
+
+
+def _created(name: str, dataset: str, run_config: dict[str, Any], run_id: str, instance: dg.DagsterInstance) -> Any:
+    """A job as other processes load it, and a new run of it."""
+    from dagster._core.code_pointer import ModuleCodePointer
+    from dagster._core.definitions.reconstruct import ReconstructableRepository
+
+    # the processes of steps load the definitions by this pointer, with this Python
+    pointer, program = ModuleCodePointer("vae_pipeline.definitions", "defs"), [sys.executable, "-m", "dagster"]
+    job = ReconstructableRepository(pointer, entry_point=program).get_reconstructable_job(name)
+    run = instance.create_run_for_job(
+        job.get_definition(),
+        run_id=run_id,
+        run_config=run_config,
+        tags={OWNER_TAG: this_process(), "dagster/partition": dataset},
+        job_code_origin=job.get_python_origin(),
+    )
+    return job, run
+
+
+@contextmanager
+def _followed(run_id: str, instance: dg.DagsterInstance, listen: Listen) -> Iterator[None]:
+    """Tell of a run's events, whichever process writes them; all have been told when the block is left."""
+    ended, told = threading.Event(), 0
+
+    def follow() -> None:
+        nonlocal told
+        last = False
+        while not last:
+            last = ended.wait(_LOOK)
+            entries = instance.all_logs(run_id)
+            for entry in entries[told:]:
+                listen(entry)
+            told = len(entries)
+
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(follow)
+        try:
+            yield
+        finally:
+            ended.set()
+            following.result()
 
 
 def _unfit(dataset: str, checks: list[str]) -> str:

@@ -5,6 +5,7 @@ import dagster as dg
 from vae_pipeline.artifacts import chain
 from vae_pipeline.defs.champion_changed import champion_changed_sensor
 from vae_pipeline.defs.drift_daily import drift_daily_schedule, drift_job
+from vae_pipeline.defs.executors import step_executor
 from vae_pipeline.defs.new_data import new_data_sensor
 from vae_pipeline.defs.partitions import line_partitions
 from vae_pipeline.defs.retrain_sensor import retrain_sensor
@@ -59,22 +60,22 @@ def line_definitions(line: Line) -> dg.Definitions:
     job = dg.define_asset_job(
         line,
         selection=dg.AssetSelection.assets(*([line, stage] for stage in chain(line))),
-        description="From raw data to the champion, for one dataset, in one process.",
-        executor_def=dg.in_process_executor,
+        description="From raw data to the champion, for one dataset.",
+        executor_def=step_executor(),
     )
 
     tuning = dg.define_asset_job(
         f"{line}_tune",
         selection=dg.AssetSelection.assets(*([line, stage] for stage in _TUNING)),
         description="Search hyperparameters for one dataset; the line's next run trains with the best.",
-        executor_def=dg.in_process_executor,
+        executor_def=step_executor(),
     )
 
     folds = dg.define_asset_job(
         f"{line}_folds",
         selection=dg.AssetSelection.assets([line, "cross_validated"]),
         description="Cross-validation by unit of what the line's last run trained.",
-        executor_def=dg.in_process_executor,
+        executor_def=step_executor(),
     )
 
     packing = dg.define_asset_job(

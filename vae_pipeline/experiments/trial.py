@@ -5,17 +5,20 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from vae_pipeline.artifacts import folder_key
 from vae_pipeline.errors import CalibrationError, TrainingError
 from vae_pipeline.experiments.objective import Separation, separation
 from vae_pipeline.experiments.probe import probe
 from vae_pipeline.experiments.study import open_storage
 from vae_pipeline.records import Dataset, Record
+from vae_pipeline.settings import load_settings
+from vae_pipeline.storage import open_storage as open_kept
 
-__all__ = ["Outcome", "TrialJob", "begin_worker", "run_trial"]
+__all__ = ["Outcome", "TrialJob", "begin_worker", "run_on_node", "run_trial"]
 
 State = Literal["complete", "pruned", "failed", "stopped"]
 
@@ -128,6 +131,14 @@ def run_trial(job: TrialJob, seen: EpochSeen | None = None, stop: Stop | None = 
         except (TrainingError, CalibrationError) as error:
             return ended("failed", reason=str(error))
     return ended("complete", separation=found)
+
+
+def run_on_node(job: TrialJob) -> Outcome:
+    """`run_trial` on a machine that may lack the features folder; storage has it."""
+    if job.features.is_dir():
+        return run_trial(job)
+    key = folder_key(job.dataset, "features", job.data_version)
+    return run_trial(replace(job, features=open_kept(load_settings()).folder(key)))
 
 
 _parent: int | None = None

@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler, Sampler
 
 from vae_pipeline.errors import TrainingError
 from vae_pipeline.models.module import VaeModule
@@ -24,9 +24,11 @@ from vae_pipeline.models.multimodal.network import MultimodalVAE
 from vae_pipeline.models.timeseries.network import TimeSeriesVAE
 from vae_pipeline.models.vision.network import VisionVAE
 from vae_pipeline.records import Record
+from vae_pipeline.settings import load_settings
 from vae_pipeline.storage import write_json
 
 __all__ = [
+    "Draws",
     "EpochReport",
     "FitResult",
     "Judge",
@@ -58,6 +60,19 @@ class FitResult(Record):
     active_units: int
     seconds: float
     samples_per_second: float
+
+
+class Draws(Sampler[int]):
+    """The draws of another sampler, also over several devices: in place of a random one Lightning would put its own."""
+
+    def __init__(self, drawn: RandomSampler) -> None:
+        self._drawn = drawn
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._drawn)
+
+    def __len__(self) -> int:
+        return len(self._drawn)
 
 
 class _Reporter(pl.Callback):
@@ -130,7 +145,7 @@ def fit_module(
     judge: Judge | None = None,
     progress: bool = False,
 ) -> FitResult:
-    """Fit and keep the best epoch in ``folder``.
+    """Fit and keep the best epoch in ``folder``, on the devices and by the strategy of the settings.
 
     Args:
         module: the network with its terms of the loss.
@@ -139,13 +154,13 @@ def fit_module(
         samples: how many there are to fit on, for the result.
         per_epoch: how many of them an epoch draws, for the result.
         report: called after every epoch.
-        judge: called after every epoch with the network.
+        judge: called after every epoch with the network; a fit that is judged keeps to one device.
         progress: show Lightning's progress bar.
 
     Raises:
         TrainingError: the loss is not finite.
     """
-    reporter = _Reporter(report, judge)
+    reporter, settings = _Reporter(report, judge), load_settings()
     network, optimisation = module.network, module.optimisation
     began = time.perf_counter()
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
@@ -156,7 +171,8 @@ def fit_module(
         trainer = pl.Trainer(
             max_epochs=optimisation.epochs,
             accelerator="auto",
-            devices=1,
+            devices=1 if judge else settings.devices,
+            strategy="auto" if judge else settings.strategy,
             gradient_clip_val=optimisation.gradient_clip,
             callbacks=[reporter, checkpoint, stopping, *bar],
             logger=False,
@@ -167,6 +183,7 @@ def fit_module(
         )
         trainer.fit(module, *loaders)
         state = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+        trainer.strategy.barrier()  # the file is the first process's, and others may not have read it yet
     network.load_state_dict({key.removeprefix("network."): value for key, value in state.items()})
     network.cpu().eval()
     seconds = time.perf_counter() - began

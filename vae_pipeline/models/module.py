@@ -88,7 +88,7 @@ class VaeModule(pl.LightningModule):
         per_dimension = terms.divergence.mean(0)
         # the full beta, so that epochs during and after the warm-up can be compared
         loss = self._loss(terms, self.optimisation.beta)
-        self.log("validation_loss", loss)
+        self.log("validation_loss", loss, sync_dist=True)
         train = torch.stack(self._train_losses).mean() if self._train_losses else loss
         self._train_losses.clear()
         active = (terms.mean.var(0, unbiased=False) > ACTIVE_UNIT_VARIANCE).sum()

@@ -13,14 +13,16 @@ from vae_pipeline.models.fit import EpochReport, FitResult, Judge, load_network
 from vae_pipeline.models.holdout import hold_out, hold_out_images
 from vae_pipeline.models.multimodal import fit as pairs_fit
 from vae_pipeline.models.multimodal.network import MultimodalVAE
+from vae_pipeline.models.ranks import fit_in_processes, is_spread
 from vae_pipeline.models.timeseries import fit as windows_fit
 from vae_pipeline.models.timeseries.network import TimeSeriesVAE
 from vae_pipeline.models.vision import fit as images_fit
 from vae_pipeline.models.vision.fit import Show
 from vae_pipeline.models.vision.network import VisionVAE
 from vae_pipeline.records import Dataset, FusionTraining, ImageTraining, Training
+from vae_pipeline.settings import load_settings
 
-__all__ = ["Told", "fold_networks", "train"]
+__all__ = ["Told", "fit_here", "fold_networks", "train"]
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,24 @@ def train(
         TrainingError: there is nothing to fit on, the loss is not finite, or ``start`` has another shape.
     """
     told = told or Told()
+    fit = fit_in_processes if is_spread(load_settings()) and told.judge is None else fit_here
+    fitted = fit(dataset, features, folder, told, start)
+    left_out = list(fold_networks(features, folder)) if folds and dataset.medium not in ("image", "pair") else []
+    for number, (fold, network) in enumerate(left_out, start=1):
+        told.say(f"leave-out fold {number} of {len(left_out)}")
+        network.mkdir(parents=True)
+        fit(dataset, fold, network, Told(), start)
+    return fitted
+
+
+def fit_here(dataset: Dataset, features: Path, folder: Path, told: Told, start: Path | None = None) -> FitResult:
+    """`train` without leave-out folds, in this process."""
     if dataset.medium == "image":
         images = ImageSet.open(features)
         return _train_images(images, _every_turn(dataset, images), folder, told, start)
     if dataset.medium == "pair":
         return _train_pairs(PairSet.open(features), cast("FusionTraining", dataset.training), folder, told, start)
-    training = cast("Training", dataset.training)
-    fitted = _train_windows(FeatureSet.open(features), training, folder, told, start)
-    left_out = list(fold_networks(features, folder)) if folds else []
-    for number, (fold, network) in enumerate(left_out, start=1):
-        told.say(f"leave-out fold {number} of {len(left_out)}")
-        network.mkdir(parents=True)
-        _train_windows(FeatureSet.open(fold), training, network, Told(), start)
-    return fitted
+    return _train_windows(FeatureSet.open(features), cast("Training", dataset.training), folder, told, start)
 
 
 def fold_networks(features: Path, folder: Path) -> Iterator[tuple[Path, Path]]:

@@ -104,9 +104,20 @@ class Shelf:
             created = client.create_model_version(
                 name, info.model_uri, run.run_id, tags=dict(tags), description=card, model_id=info.model_id
             )
-        version = int(created.version)
+        version = self._one_of_equals(name, int(created.version), tags[_EVALUATION_VERSION])
         self.challenge(name, version)
         return version
+
+    def _one_of_equals(self, name: str, version: int, evaluation_version: str) -> int:
+        """The earliest version of an evaluation; a later one goes.
+
+        A step that was thought lost and the one that took its place may register at once, each seeing no other.
+        """
+        first = min(entry.version for entry in self.entries(name) if entry.evaluation_version == evaluation_version)
+        if first != version:
+            with told(self.tracker.uri):
+                self.tracker.client.delete_model_version(name, str(version))
+        return first
 
     def challenge(self, name: str, version: int) -> None:
         """Call a version challenger."""
@@ -169,6 +180,19 @@ class Shelf:
             msg = f"{name} has no version {version}; vae-pipeline models lists what there is"
             raise RegistryError(msg)
         return entry
+
+    def number(self, name: str, reference: str) -> int:
+        """The number of a version that is named by an alias or by its number.
+
+        Raises:
+            RegistryError: there is none.
+        """
+        if reference.isdigit():
+            return self.version(name, int(reference)).version
+        if reference == CHAMPION:
+            return self.champion(name).version
+        with told(self.tracker.uri):
+            return int(self.tracker.client.get_model_version_by_alias(name, reference).version)
 
     def champions(self, line: str) -> list[ShelfEntry]:
         """The champions of a line, by dataset; one request where none has changed since this shelf gave them last."""

@@ -75,9 +75,7 @@ class Home:
             for name in ("DAGSTER_HOME", "MLFLOW_TRACKING_URI"):
                 patch.setenv(name, "")
                 patch.delenv(name)
-            patch.setenv("VAE_PIPELINE_HOME", str(self.folder))
-            patch.setenv("VAE_PIPELINE_CATALOG", str(self.catalog_file))
-            for name, value in grown_up.variables(self.folder).items():
+            for name, value in self.environment().items():
                 patch.setenv(name, value)
             load_settings.cache_clear()
             catalog.cache_clear()
@@ -87,6 +85,11 @@ class Home:
                 os.environ.pop("DAGSTER_HOME", None)
         load_settings.cache_clear()
         catalog.cache_clear()
+
+    def environment(self) -> dict[str, str]:
+        """The variables that are set."""
+        own = {"VAE_PIPELINE_HOME": str(self.folder), "VAE_PIPELINE_CATALOG": str(self.catalog_file)}
+        return own | grown_up.variables(self.folder)
 
     @property
     def catalog_file(self) -> Path:
@@ -118,8 +121,8 @@ class Home:
         return list(client.search_runs([experiment.experiment_id]))
 
 
-def new_home(folder: Path, entries: str = CATALOG) -> Home:
-    home = Home(folder)
+def new_home(folder: Path, entries: str = CATALOG, kind: type[Home] = Home) -> Any:
+    home = kind(folder)
     home.catalog_file.write_text(entries)
     return home
 

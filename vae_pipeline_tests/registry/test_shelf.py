@@ -139,3 +139,10 @@ def test_what_is_not_there_is_said_in_one_sentence(shelf, first):
     assert "\n" not in str(told.value)
     assert shelf.find_champion("timeseries-other") is None
     assert shelf.entries("timeseries-other") == []
+
+
+def test_of_an_evaluation_that_two_steps_register_at_once_one_version_stays(shelf, example, tmp_path):
+    """Each has looked for a version and found none, so both go on to register."""
+    first, _ = register(shelf, example, tmp_path / "lost", "twice")
+    assert register(shelf, example, tmp_path / "begun_again", "twice")[0] == first
+    assert [entry.version for entry in shelf.entries(NAME) if entry.evaluation_version == "twice"] == [first]

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from vae_pipeline.artifacts import STAGE_CODE_VERSIONS
+from vae_pipeline.defs.executors import resources_of
 from vae_pipeline.defs.metadata import folder_metadata
 from vae_pipeline.defs.partitions import line_partitions
 from vae_pipeline.records import Artifact, Dataset, Line
@@ -37,6 +38,7 @@ def stage_asset(
         "kinds": kinds,
         "io_manager_key": "artifacts",
         "dagster_type": _ARTIFACT,
+        **resources_of(stage),
         **more,
     }
     return dg.asset(**arguments)  # type: ignore[return-value]

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, RandomSampler
 
 from vae_pipeline.features.pair_set import Paired, PairSet
 from vae_pipeline.models.fit import (
+    Draws,
     EpochReport,
     FitResult,
     fit_module,
@@ -72,7 +73,7 @@ def fit(
     steps = training.epochs * -(-draws // training.batch_size)
     examples = PairExamples(fitted, training, lines)
     generator = torch.Generator().manual_seed(training.seed)
-    sampler = RandomSampler(examples, replacement=True, num_samples=draws, generator=generator)
+    sampler = Draws(RandomSampler(examples, replacement=True, num_samples=draws, generator=generator))
     loader: DataLoader[Any] = DataLoader(
         examples, batch_size=training.batch_size, sampler=sampler, collate_fn=_as_it_is
     )

@@ -8,7 +8,16 @@ import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from vae_pipeline.features.windows import Windows
-from vae_pipeline.models.fit import EpochReport, FitResult, Judge, fit_module, require_samples, seeded, warm_start
+from vae_pipeline.models.fit import (
+    Draws,
+    EpochReport,
+    FitResult,
+    Judge,
+    fit_module,
+    require_samples,
+    seeded,
+    warm_start,
+)
 from vae_pipeline.models.timeseries.module import TimeSeriesModule
 from vae_pipeline.models.timeseries.network import NetworkShape, TimeSeriesVAE
 from vae_pipeline.records import Training
@@ -78,7 +87,7 @@ def _loader(windows: Windows, training: Training, *, shuffle: bool) -> DataLoade
     if shuffle:
         generator = torch.Generator().manual_seed(training.seed)
         draws = min(len(windows), training.max_windows_per_epoch)
-        sampler = RandomSampler(dataset, num_samples=draws, generator=generator)
+        sampler = Draws(RandomSampler(dataset, num_samples=draws, generator=generator))
     size = training.batch_size if shuffle else 1024
     return DataLoader(dataset, batch_size=size, sampler=sampler, collate_fn=_as_it_is)
 

@@ -10,7 +10,16 @@ import torch
 from torch.utils.data import DataLoader, RandomSampler
 
 from vae_pipeline.features.stored_images import Pixels
-from vae_pipeline.models.fit import EpochReport, FitResult, Judge, fit_module, require_samples, seeded, warm_start
+from vae_pipeline.models.fit import (
+    Draws,
+    EpochReport,
+    FitResult,
+    Judge,
+    fit_module,
+    require_samples,
+    seeded,
+    warm_start,
+)
 from vae_pipeline.models.vision.examples import ImageExamples
 from vae_pipeline.models.vision.module import Shown, VisionModule
 from vae_pipeline.models.vision.network import ImageShape, VisionVAE
@@ -71,7 +80,7 @@ def fit(
 
     examples = ImageExamples(images, index, training)
     generator = torch.Generator().manual_seed(training.seed)
-    sampler = RandomSampler(examples, replacement=True, num_samples=draws, generator=generator)
+    sampler = Draws(RandomSampler(examples, replacement=True, num_samples=draws, generator=generator))
     workers = _workers() if training.workers is None else training.workers
     loader: DataLoader[Any] = DataLoader(
         examples,

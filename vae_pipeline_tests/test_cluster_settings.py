@@ -1,0 +1,59 @@
+"""A cluster that cannot be used is told in one sentence that names the setting; what its processes are told."""
+
+import pytest
+
+from infra.services.program import free_port
+from vae_pipeline import cluster
+from vae_pipeline.cluster import cluster_address, passed_environment, passed_variables, require_cluster
+from vae_pipeline.errors import SettingError
+from vae_pipeline.settings import Settings
+
+
+def of(home, address):
+    return Settings(home=home, executor="ray", ray_address=address)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        (None, r"^VAE_PIPELINE_EXECUTOR=ray: set VAE_PIPELINE_RAY_ADDRESS "),
+        ("head:8265", r"^VAE_PIPELINE_RAY_ADDRESS: 'head:8265' is not like http://head:8265$"),
+        ("ray://head:10001", r"^VAE_PIPELINE_RAY_ADDRESS: 'ray://head:10001' is not like"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_told(address, told, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "find_spec", lambda name: name)
+    with pytest.raises(SettingError, match=told):
+        cluster_address(of(tmp_path, address))
+
+
+def test_a_missing_extra_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "find_spec", lambda _: None)
+    with pytest.raises(SettingError, match=r"^VAE_PIPELINE_EXECUTOR=ray: Ray is not installed; pip install"):
+        cluster_address(of(tmp_path, "http://head:8265"))
+
+
+def test_a_cluster_that_does_not_answer_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "find_spec", lambda name: name)
+    address = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(SettingError, match=rf"^VAE_PIPELINE_RAY_ADDRESS: no Ray cluster answers at {address} "):
+        require_cluster(of(tmp_path, address))
+
+
+def test_other_nodes_get_whole_paths_and_the_same_servers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("EDITOR", "vi")
+    found = passed_environment(Settings(home="here", catalog="a.yaml:b.yaml", storage="s3://bucket"))
+    assert found["VAE_PIPELINE_HOME"] == str(tmp_path / "here")
+    assert found["VAE_PIPELINE_CATALOG"] == f"{tmp_path}/a.yaml:{tmp_path}/b.yaml"
+    assert found["VAE_PIPELINE_STORAGE"] == "s3://bucket"
+    assert found["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
+    assert found["AWS_ACCESS_KEY_ID"] == "key"
+    assert "EDITOR" not in found
+
+
+def test_a_training_has_the_threads_that_ray_was_asked_for(tmp_path):
+    assert "VAE_PIPELINE_THREADS=3" in passed_variables(Settings(home=tmp_path, ray_cpus=2.5))
+    assert "VAE_PIPELINE_THREADS=8" in passed_variables(Settings(home=tmp_path, ray_cpus=2.5, threads=8))
