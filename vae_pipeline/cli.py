@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from vae_pipeline.environment import prepare_environment
 from vae_pipeline.errors import SettingError, VaePipelineError
@@ -17,6 +17,7 @@ from vae_pipeline.records import CALIBRATIONS, TRAININGS, TUNED, Beginning, Data
 from vae_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from vae_pipeline.backup.record import BackUp
     from vae_pipeline.detector.detector import Detector
 
 __all__ = ["main"]
@@ -152,10 +153,33 @@ def _add_using(commands: Any) -> None:
     metrics.add_argument("--port", type=int, default=9110)
     metrics.set_defaults(command=_metrics)
 
+    _add_keeping(commands)
+
     ui = commands.add_parser("ui", help="open the Dagster UI")
     ui.add_argument("--port", type=int, default=3000)
     ui.add_argument("--host", default="127.0.0.1")
     ui.set_defaults(command=_ui)
+
+
+def _add_keeping(commands: Any) -> None:
+    """Commands that keep what was made."""
+    made = commands.add_parser("back-up", help="copy the registry and the storage, while others work")
+    made.add_argument("folder", type=Path, help="gets a folder named by the time, which appears whole or not at all")
+    made.set_defaults(command=_back_up)
+    back = commands.add_parser("restore", help="bring a back-up into an empty installation, also of another kind")
+    back.add_argument("folder", type=Path, help="a back-up: FOLDER/<time>")
+    back.set_defaults(command=_restore)
+    for command in (made, back):
+        command.add_argument(
+            "--database",
+            metavar="URL",
+            help="behind the MLflow server: postgresql+psycopg2://… (VAE_PIPELINE_REGISTRY_DATABASE)",
+        )
+        command.add_argument(
+            "--artifacts",
+            metavar="ROOT",
+            help="where the MLflow server keeps them: folder or s3://… (VAE_PIPELINE_REGISTRY_ARTIFACTS)",
+        )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -504,6 +528,44 @@ def _metrics(options: argparse.Namespace) -> int:
     print(f"http://{options.host}:{options.port}/metrics", flush=True)
     serve_metrics(sources, options.host, options.port)
     return 0
+
+
+def _back_up(options: argparse.Namespace) -> int:
+    from vae_pipeline.backup.make import back_up
+
+    made, record = back_up(_with_places(options), options.folder)
+    if record.elsewhere:
+        print(f"note        {record.elsewhere} runs or versions keep artifacts elsewhere, which are not backed up")
+    print(f"backed up   {_counted(record)}")
+    print(f"in          {made}")
+    return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from vae_pipeline.backup.restore import restore
+
+    settings = _with_places(options)
+    record = restore(settings, options.folder)
+    print(f"restored    {_counted(record)}")
+    print(f"into        {settings.storage_root} and {settings.mlflow_uri}")
+    return 0
+
+
+def _counted(record: "BackUp") -> str:
+    counts = record.counts
+    return (
+        f"{counts.models} models, {counts.versions} versions, {counts.runs} runs, {counts.files:,} files, "
+        f"{counts.bytes / 1e6:,.1f} MB"
+    )
+
+
+def _with_places(options: argparse.Namespace) -> Settings:
+    """The settings, with the places of an MLflow server that the command was given."""
+    given = {
+        "registry_database": SecretStr(options.database) if options.database else None,
+        "registry_artifacts": options.artifacts,
+    }
+    return load_settings().model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
 def _demo(_options: argparse.Namespace) -> int:

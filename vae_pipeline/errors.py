@@ -16,6 +16,7 @@ VaePipelineError
 ├── TrainingError
 ├── CalibrationError
 ├── DetectorError         a detector folder or its input cannot be used
+├── BackUpError           a back-up cannot be made, is damaged or cannot be restored here
 ├── PackingError          champions could not be made a Bento, or a Bento not served
 └── RegistryError         the MLflow registry refused or lacks something
 ```
@@ -86,6 +87,10 @@ class DetectorError(VaePipelineError):
 
 class RegistryError(VaePipelineError):
     """The MLflow registry refused or lacks something."""
+
+
+class BackUpError(VaePipelineError):
+    """A back-up cannot be made, is damaged or cannot be restored here."""
 
 
 class PackingError(VaePipelineError):

@@ -30,6 +30,12 @@ class Settings(BaseSettings):
         default=None, description="folder, http(s):// or s3:// address that holds the archives"
     )
     tracking_uri: str | None = Field(default=None, validation_alias="MLFLOW_TRACKING_URI")
+    registry_database: SecretStr | None = Field(
+        default=None, description="database behind the MLflow server, such as postgresql+psycopg2://…; for back-ups"
+    )
+    registry_artifacts: str | None = Field(
+        default=None, description="folder or s3://bucket/prefix that the MLflow server keeps artifacts in; for back-ups"
+    )
     optuna_storage: str | None = Field(
         default=None, description="database of tuning studies, such as postgresql://…; <home>/tuning when left out"
     )

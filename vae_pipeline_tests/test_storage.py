@@ -1,6 +1,7 @@
 """Outputs appear whole or not at all, locally and on a remote root, and every refusal is one sentence."""
 
 import errno
+import json
 import os
 import re
 import stat
@@ -17,7 +18,7 @@ from upath import UPath
 
 from vae_pipeline.errors import SettingError, StorageError
 from vae_pipeline.records import Window
-from vae_pipeline.storage import MANIFEST, Storage, fingerprint, write_bytes, write_json
+from vae_pipeline.storage import MANIFEST, Storage, fetch_finished, fingerprint, finished, write_bytes, write_json
 
 pytestmark = pytest.mark.services
 
@@ -404,3 +405,47 @@ def test_a_file_that_is_moved_lies_at_its_new_place_alone(storage):
     storage.remove("incoming/line/a")
     with pytest.raises(StorageError, match="nothing is kept there"):
         storage.read_bytes("incoming/line/a")
+
+
+def contents(storage: Storage, into: Path) -> dict[str, bytes]:
+    """What `finished` lists, fetched."""
+    for key, held in finished(storage).items():
+        fetch_finished(storage, held, into / key)
+    return {path.relative_to(into).as_posix(): path.read_bytes() for path in into.rglob("*") if path.is_file()}
+
+
+def test_every_kind_of_root_lists_the_same_keys(storage: Storage, tmp_path: Path) -> None:
+    keep(storage, "x")
+    storage.write_text("artifacts/raw.json", "loose")
+    found = contents(storage, tmp_path / "fetched")
+    assert set(found) == {f"{KEY}/part/data.txt", f"{KEY}/{MANIFEST}", "artifacts/raw.json"}
+    assert json.loads(found[f"{KEY}/{MANIFEST}"]) == {"text": "x"}
+
+
+def test_work_in_progress_is_not_listed(storage: Storage) -> None:
+    storage.write_text(f"timeseries/.work-host:1/{MANIFEST}", "{}")
+    storage.write_text("timeseries/.work-host:1/data.txt", "half")
+    storage.write_text("artifacts/.raw.json.1.2", "half")
+    assert finished(storage) == {}
+
+
+def test_files_of_a_writer_that_came_late_are_not_listed(remote_root: str, tmp_path: Path) -> None:
+    storage = Storage(remote_root, tmp_path / "cache")
+    keep(storage, "first")
+    storage.write_text(f"{KEY}/_files-{'0' * 32}/part/data.txt", "late")
+    assert contents(storage, tmp_path / "fetched")[f"{KEY}/part/data.txt"] == b"first"
+
+
+def test_files_of_a_folder_without_a_manifest_are_not_listed(remote_root: str, tmp_path: Path) -> None:
+    storage = Storage(remote_root, tmp_path / "cache")
+    storage.write_text(f"{KEY}/_files-{'0' * 32}/part/data.txt", "not done")
+    assert finished(storage) == {}
+
+
+def test_what_was_listed_and_stored_again_is_the_same_folder(storage: Storage, tmp_path: Path) -> None:
+    keep(storage, "x")
+    again = Storage(f"{storage.root}-again", tmp_path / "cache_again")
+    for key in contents(storage, tmp_path / "fetched"):
+        again.store(tmp_path / "fetched" / key, key)
+    assert (again.folder(KEY) / "part" / "data.txt").read_text() == "x"
+    assert again.manifest(KEY) == storage.manifest(KEY)

@@ -34,6 +34,7 @@ class MlflowServer:
             *("--backend-store-uri", database, "--artifacts-destination", artifacts, "--workers", "1"),
         ]
         self.program = Program(command, port, folder / "server.log", {**environment, **_PLAIN}, within=300.0)
+        self.database, self.artifacts = database, artifacts
         self.address = f"http://127.0.0.1:{port}"
 
     def start(self) -> None:

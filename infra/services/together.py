@@ -79,6 +79,8 @@ class Services:
             "VAE_PIPELINE_OPTUNA_STORAGE": self.postgres.url("optuna", "postgresql+psycopg2"),
             "VAE_PIPELINE_POSTGRES_PASSWORD": self.postgres.password,
             "MLFLOW_TRACKING_URI": mlflow.address,
+            "VAE_PIPELINE_REGISTRY_DATABASE": mlflow.database,
+            "VAE_PIPELINE_REGISTRY_ARTIFACTS": mlflow.artifacts,
         }
 
     def write_dagster_home(self, folder: Path, stated: Path, name: str = "dagster") -> None:

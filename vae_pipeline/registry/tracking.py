@@ -16,7 +16,7 @@ from vae_pipeline.settings import Settings
 from vae_pipeline.storage import told as storage_told
 from vae_pipeline.storage import work_folder
 
-__all__ = ["RunHandle", "Tracker"]
+__all__ = ["RunHandle", "Tracker", "artifact_root"]
 
 _ANSWER_SECONDS = 5.0
 
@@ -129,11 +129,16 @@ class Tracker:
         experiment = client.get_experiment_by_name(line)
         if experiment is not None:
             return experiment.experiment_id
-        location = None
-        if self.settings.tracking_uri is None:
-            root = self.settings.storage_root
-            location = f"{root}/mlflow/{line}" if "://" in root else (Path(root).resolve() / "mlflow" / line).as_uri()
-        return client.create_experiment(line, artifact_location=location)
+        root = artifact_root(self.settings)
+        return client.create_experiment(line, artifact_location=root and f"{root}/{line}")
+
+
+def artifact_root(settings: Settings) -> str | None:
+    """The address below which experiments of the embedded database keep artifacts; None where a server decides it."""
+    if settings.tracking_uri is not None:
+        return None
+    root = settings.storage_root
+    return f"{root.rstrip('/')}/mlflow" if "://" in root else (Path(root).resolve() / "mlflow").as_uri()
 
 
 def _create_whole(database: Path) -> None:

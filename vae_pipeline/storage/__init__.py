@@ -2,6 +2,7 @@
 
 from vae_pipeline.storage.files import lock_file, place_folder, told, work_folder, write_bytes, write_json
 from vae_pipeline.storage.fingerprints import fingerprint
+from vae_pipeline.storage.finished import fetch_finished, finished
 from vae_pipeline.storage.root import MANIFEST, Held
 from vae_pipeline.storage.storage import Storage, open_incoming, open_storage
 
@@ -9,7 +10,9 @@ __all__ = [
     "MANIFEST",
     "Held",
     "Storage",
+    "fetch_finished",
     "fingerprint",
+    "finished",
     "lock_file",
     "open_incoming",
     "open_storage",

@@ -16,9 +16,11 @@ from pydantic import BaseModel
 from vae_pipeline.errors import StorageError
 from vae_pipeline.processes import is_gone, locked, this_process
 
-__all__ = ["lock_file", "place_folder", "told", "work_folder", "write_bytes", "write_json"]
+__all__ = ["WORK", "lock_file", "place_folder", "told", "work_folder", "write_bytes", "write_json"]
 
-_WORK = ".work-"
+WORK = ".work-"
+"""What the names of work folders begin with."""
+
 _FORGOTTEN_AFTER = 7 * 86400  # seconds; a run on another machine may take days
 
 
@@ -65,10 +67,10 @@ def lock_file(path: Path) -> Iterator[bool]:
 def work_folder(parent: Path) -> Iterator[Path]:
     """A hidden folder in ``parent`` that is gone after the block; those that killed processes left go first."""
     parent.mkdir(parents=True, exist_ok=True)
-    for left in parent.glob(f"{_WORK}*"):
+    for left in parent.glob(f"{WORK}*"):
         if _forgotten(left):
             shutil.rmtree(left, ignore_errors=True)
-    work = Path(tempfile.mkdtemp(dir=parent, prefix=f"{_WORK}{this_process()}:"))
+    work = Path(tempfile.mkdtemp(dir=parent, prefix=f"{WORK}{this_process()}:"))
     try:
         yield work
     finally:
@@ -86,7 +88,7 @@ def place_folder(work: Path, into: Path) -> None:
 
 
 def _forgotten(left: Path) -> bool:
-    if is_gone(left.name.removeprefix(_WORK).rpartition(":")[0]):
+    if is_gone(left.name.removeprefix(WORK).rpartition(":")[0]):
         return True
     try:
         return time.time() - left.stat().st_mtime > _FORGOTTEN_AFTER

@@ -84,6 +84,17 @@ class LocalRoot(Root):
             with told(self.path, self._setting):
                 shutil.copyfile(self.path / key, into)
 
+    def store(self, file: Path, key: str) -> None:
+        target = self.path / key
+        aside = target.with_name(f".{target.name}.{os.getpid()}.{time.monotonic_ns()}")
+        with told(target, self._setting):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(file, aside)
+                os.replace(aside, target)
+            finally:
+                aside.unlink(missing_ok=True)
+
     def folder(self, key: str) -> Path:
         return self.path / key
 

@@ -99,6 +99,10 @@ class RemoteRoot(Root):
             with self._reached():
                 self._client.get_file(self._at(key), str(into))
 
+    def store(self, file: Path, key: str) -> None:
+        with self._reached():
+            self._client.put_file(str(file), self._at(key))
+
     def folder(self, key: str) -> Path:
         copy = self._cache / key
         if not (copy / MANIFEST).exists():

@@ -71,6 +71,10 @@ class Root(ABC):
         """Copy a file to a local path; folders above it are made."""
 
     @abstractmethod
+    def store(self, file: Path, key: str) -> None:
+        """Copy a local file to a key, in parts where it is large; a reader sees the old content or the new."""
+
+    @abstractmethod
     def folder(self, key: str) -> Path:
         """The local path of a finished folder that `has` a manifest."""
 

@@ -152,6 +152,14 @@ class Storage:
         with self._there(key):
             self._kept.fetch(key, into)
 
+    def store(self, file: Path, key: str) -> None:
+        """Copy a local file to ``key``, in parts where it is large; a reader sees the old content or the new.
+
+        Raises:
+            StorageError: the root cannot be written.
+        """
+        self._kept.store(file, key)
+
     def remove(self, key: str) -> None:
         """Remove a file; one that is gone already is no error."""
         self._kept.remove(key)

@@ -1,0 +1,1 @@
+"""Back-ups of the registry and the storage, and their restoring, also into another kind of installation."""
