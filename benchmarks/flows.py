@@ -31,9 +31,9 @@ def connector(folder: Path, rows: int) -> tuple[int, float]:
 
     address = f"sqlite:///{folder / 'plant.db'}"
     values = np.random.default_rng(0).normal(size=(rows, len(SENSORS)))
-    table = pd.DataFrame(values, columns=SENSORS)
-    table.insert(0, "at", np.arange(rows) // 10)
-    table.insert(0, "machine", [f"m{number % 10}" for number in range(rows)])
+    table = pd.DataFrame(dict(zip(SENSORS, values.T, strict=True)))
+    table["at"] = np.arange(rows) // 10
+    table["machine"] = [f"m{number % 10}" for number in range(rows)]
     table.to_sql("readings", sqlalchemy.create_engine(address), index_label="id")
     config = ConnectorConfig.model_validate(
         {
