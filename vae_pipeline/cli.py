@@ -507,7 +507,7 @@ def _alerts(options: argparse.Namespace) -> int:
 def _metrics(options: argparse.Namespace) -> int:
     from vae_pipeline.alerts.outbox import open_outbox
     from vae_pipeline.defs.execute import open_instance
-    from vae_pipeline.defs.run_metrics import run_metrics
+    from vae_pipeline.defs.run_metrics import RunMetrics
     from vae_pipeline.metrics.alerts import alert_metrics
     from vae_pipeline.metrics.champions import champion_metrics
     from vae_pipeline.metrics.drift import drift_metrics
@@ -520,7 +520,7 @@ def _metrics(options: argparse.Namespace) -> int:
     settings = load_settings()
     instance = open_instance(settings)
     sources = [
-        Source("dagster", lambda: run_metrics(instance)),
+        Source("dagster", RunMetrics(instance)),
         Source("registry", lambda: champion_metrics(Shelf(Tracker(settings)))),
         Source("drift", lambda: drift_metrics(open_storage(settings))),
         Source("alerts", lambda: alert_metrics(open_outbox(settings)), keep=5.0),

@@ -6,7 +6,7 @@ import dagster as dg
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-__all__ = ["run_metrics"]
+__all__ = ["RunMetrics"]
 
 _RECENT = 500
 """Newest runs that are looked at for jobs and durations."""
@@ -19,11 +19,48 @@ _STATUSES = (
 )
 
 
-def run_metrics(instance: dg.DagsterInstance) -> Iterator[Metric]:
-    """Runs by job and status, durations of the last ones, when each asset was last materialized, and the daemons."""
-    yield from _runs(instance)
-    yield _freshness(instance)
-    yield _heartbeats(instance)
+class RunMetrics:
+    """Runs by job and status, durations of the last ones, when each asset was last materialized, and the daemons.
+
+    Called at each look; of assets only those are read again that were materialized since the last one.
+    """
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        """Tell of the records of ``instance``."""
+        self._instance = instance
+        self._made: dict[dg.AssetKey, tuple[int | None, list[tuple[str, float]]]] = {}
+
+    def __call__(self) -> Iterator[Metric]:
+        """The metrics as they are now."""
+        yield from _runs(self._instance)
+        yield self._freshness()
+        yield _heartbeats(self._instance)
+
+    def _freshness(self) -> Metric:
+        made = GaugeMetricFamily(
+            "vae_pipeline_asset_materialized_timestamp_seconds",
+            "When an asset was last materialized, since 1970",
+            labels=["line", "stage", "dataset"],
+        )
+        for record in self._instance.get_asset_records():
+            key, newest = record.asset_entry.asset_key, record.asset_entry.last_materialization_storage_id
+            if key not in self._made or self._made[key][0] != newest:
+                self._made[key] = (newest, self._read(key))
+            for dataset, time in self._made[key][1]:
+                made.add_metric([key.path[0], "/".join(key.path[1:]), dataset], time)
+        return made
+
+    def _read(self, key: dg.AssetKey) -> list[tuple[str, float]]:
+        """The partitions of an asset, and when each was last materialized."""
+        newest = self._instance.event_log_storage.get_latest_storage_id_by_partition(
+            key, dg.DagsterEventType.ASSET_MATERIALIZATION
+        )
+        if newest:
+            wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=list(newest.values()))
+            records = self._instance.fetch_materializations(wanted, limit=len(newest)).records
+        else:  # without partitions
+            records = self._instance.fetch_materializations(key, limit=1).records
+        return [(record.partition_key or "", record.timestamp) for record in records]
 
 
 def _runs(instance: dg.DagsterInstance) -> Iterator[Metric]:
@@ -50,27 +87,6 @@ def _runs(instance: dg.DagsterInstance) -> Iterator[Metric]:
         took.add_metric(values, record.end_time - record.start_time)
         ended.add_metric(values, record.end_time)
     yield from (runs, took, ended)
-
-
-def _freshness(instance: dg.DagsterInstance) -> Metric:
-    made = GaugeMetricFamily(
-        "vae_pipeline_asset_materialized_timestamp_seconds",
-        "When an asset was last materialized, since 1970",
-        labels=["line", "stage", "dataset"],
-    )
-    for key in instance.all_asset_keys():
-        line, stage = key.path[0], "/".join(key.path[1:])
-        newest = instance.event_log_storage.get_latest_storage_id_by_partition(
-            key, dg.DagsterEventType.ASSET_MATERIALIZATION
-        )
-        if newest:
-            wanted = dg.AssetRecordsFilter(asset_key=key, storage_ids=list(newest.values()))
-            records = instance.fetch_materializations(wanted, limit=len(newest)).records
-        else:  # without partitions
-            records = instance.fetch_materializations(key, limit=1).records
-        for record in records:
-            made.add_metric([line, stage, record.partition_key or ""], record.timestamp)
-    return made
 
 
 def _heartbeats(instance: dg.DagsterInstance) -> Metric:

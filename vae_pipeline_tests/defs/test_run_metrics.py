@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 from dagster._daemon.types import DaemonHeartbeat
 
-from vae_pipeline.defs.run_metrics import run_metrics
+from vae_pipeline.defs.run_metrics import RunMetrics
 from vae_pipeline_tests.metrics.test_families import samples
 
 
@@ -15,7 +15,7 @@ def instance():
 
 
 def test_without_runs_there_are_none(instance):
-    assert samples(run_metrics(instance)) == {}
+    assert samples(RunMetrics(instance)()) == {}
 
 
 def test_runs_durations_and_freshness_are_told(instance):
@@ -32,7 +32,7 @@ def test_runs_durations_and_freshness_are_told(instance):
     for dataset, tags in (("bottle", {}), ("bottle", {"fails": "1"}), ("zipper", {})):
         job.execute_in_process(instance=instance, partition_key=dataset, tags=tags, raise_on_error=False)
     dg.materialize([bento], instance=instance)
-    found = samples(run_metrics(instance))
+    found = samples(RunMetrics(instance)())
     assert found["vae_pipeline_runs", "vision", "success"] == 2
     assert found["vae_pipeline_runs", "vision", "failure"] == 1
     assert found["vae_pipeline_runs", "vision", "queued"] == 0
@@ -45,6 +45,30 @@ def test_runs_durations_and_freshness_are_told(instance):
 
 def test_when_the_daemon_was_last_alive_is_told(instance):
     instance.add_daemon_heartbeat(DaemonHeartbeat(1772323200.0, "SENSOR", "one"))
-    assert samples(run_metrics(instance)) == {
+    assert samples(RunMetrics(instance)()) == {
         ("vae_pipeline_daemon_heartbeat_timestamp_seconds", "sensor"): 1772323200.0
     }
+
+
+def test_an_asset_that_was_not_made_since_is_not_read_again(instance, monkeypatch):
+    @dg.asset(key=["vision", "raw"], partitions_def=dg.StaticPartitionsDefinition(["bottle", "zipper"]))
+    def raw() -> None: ...
+
+    def made():
+        name = "vae_pipeline_asset_materialized_timestamp_seconds"
+        return {key[1]: value for key, value in samples(metrics()).items() if key[0] == name}
+
+    metrics, reads = RunMetrics(instance), []
+    fetch = type(instance).fetch_materializations
+    monkeypatch.setattr(
+        type(instance), "fetch_materializations", lambda *given, **more: reads.append(1) or fetch(*given, **more)
+    )
+    dg.materialize([raw], instance=instance, partition_key="bottle")
+    assert set(made()) == set(made()) == {"bottle"}
+    assert len(reads) == 1
+    first = made()["bottle"]
+    dg.materialize([raw], instance=instance, partition_key="zipper")
+    assert set(made()) == {"bottle", "zipper"}
+    dg.materialize([raw], instance=instance, partition_key="bottle")
+    assert made()["bottle"] > first
+    assert len(reads) == 3
