@@ -36,7 +36,8 @@ class JsonLines(logging.Formatter):
             **{
                 name: value
                 for name, value in record.__dict__.items()
-                if name not in _PLAIN and not name.startswith("dagster")
+                # what begins so was put there by a library for itself
+                if name not in _PLAIN and not name.startswith(("dagster", "_"))
             },
         }
         if record.exc_info:

@@ -15,7 +15,7 @@ def test_a_line_has_what_the_record_carries():
     stream = io.StringIO()
     logger = logging.Logger("plant")
     log_json(logger, stream, service="vision")
-    logger.info("scored %d", 3, extra={"model": "vision-bottle", "version": 7})
+    logger.info("scored %d", 3, extra={"model": "vision-bottle", "version": 7, "_of_a_library": 1})
     line = json.loads(stream.getvalue())
     assert line.pop("time").endswith("+00:00")
     assert line == {
