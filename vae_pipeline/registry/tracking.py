@@ -20,6 +20,9 @@ __all__ = ["RunHandle", "Tracker", "artifact_root"]
 
 _ANSWER_SECONDS = 5.0
 
+_LEFT: set[str] = set()
+"""Runs of this process that failed while the server did not answer, so that it still takes them for running."""
+
 
 class RunHandle:
     """An MLflow run that is open and active."""
@@ -103,11 +106,20 @@ class Tracker:
             experiment_id = self._experiment(client, line)
             self.end_orphans(line)
             run = mlflow.start_run(experiment_id=experiment_id, run_name=name, tags={**tags, OWNER_TAG: this_process()})
-        with run:
+        try:
             yield RunHandle(client, self.uri, run.info.run_id, experiment_id)
+        except BaseException:
+            try:
+                with told(self.uri):
+                    mlflow.end_run("FAILED")
+            except RegistryError:  # what went wrong first is what is told
+                _LEFT.add(run.info.run_id)
+            raise
+        with told(self.uri):
+            mlflow.end_run("FINISHED")
 
     def end_orphans(self, line: str) -> int:
-        """End runs left RUNNING by processes of this machine that are no more; gives their number.
+        """End runs left RUNNING by processes of this machine that are no more, or by failures; gives their number.
 
         Raises:
             RegistryError: the server cannot be reached or its database cannot be written.
@@ -119,9 +131,10 @@ class Tracker:
             if experiment is None:
                 return 0
             for run in client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
-                owner = run.data.tags.get(OWNER_TAG, "")
-                if owner and owner != this_process() and is_gone(owner):
-                    client.set_terminated(run.info.run_id, "KILLED")
+                owner, run_id = run.data.tags.get(OWNER_TAG, ""), run.info.run_id
+                if run_id in _LEFT or (owner and owner != this_process() and is_gone(owner)):
+                    client.set_terminated(run_id, "FAILED" if run_id in _LEFT else "KILLED")
+                    _LEFT.discard(run_id)
                     ended += 1
         return ended
 
