@@ -291,7 +291,10 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         scenario = play((options.folder or Path(work)).resolve())
-    rows = [[f"{second:.0f}", str(told.get("title", "")), str(told["message"])] for second, told in scenario.hook.told]
+    rows = [
+        [f"{second:.0f}", str(told.get("title", "")), " ".join(str(told["message"]).split())]
+        for second, told in scenario.hook.told
+    ]
     alerts = markdown_table(["second", "title", "text"], rows)
     print(f"\n{alerts}")
     if options.write:
