@@ -6,8 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from vae_pipeline.connectors.config import ConnectorConfig
+from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.connector import Fetched
 from vae_pipeline.connectors.facts import read_facts
+from vae_pipeline.connectors.pull import pull
 from vae_pipeline.storage import Storage
 
 
@@ -48,6 +50,15 @@ def reading(number, pump="p0", **other):
 
 def storage_in(folder: Path) -> Storage:
     return Storage(str(folder / "storage"), folder / "cache")
+
+
+def pulled(folder: Path, config: ConnectorConfig):
+    """What came of reading a source once, as a process of its own would."""
+    connector = open_connector(config)
+    try:
+        return pull(connector, storage_in(folder), config)
+    finally:
+        connector.close()
 
 
 def files(folder: Path, area="incoming"):

@@ -5,11 +5,9 @@ import json
 import pytest
 
 from infra.services.program import free_port
-from vae_pipeline.connectors.connect import open_connector
-from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError, DataError
 from vae_pipeline_tests.connectors.servers import Answers
-from vae_pipeline_tests.connectors.stand_ins import config_of, files, keys, reading, set_aside, storage_in
+from vae_pipeline_tests.connectors.stand_ins import config_of, files, keys, pulled, reading, set_aside
 
 
 class Plant:
@@ -62,12 +60,7 @@ def source_of(plant, way):
 
 
 def once(tmp_path, source, **other):
-    config = config_of(source, **other)
-    connector = open_connector(config)
-    try:
-        return pull(connector, storage_in(tmp_path), config)
-    finally:
-        connector.close()
+    return pulled(tmp_path, config_of(source, **other))
 
 
 WAYS = pytest.mark.parametrize("way", ["cursor", "since", "etag"])

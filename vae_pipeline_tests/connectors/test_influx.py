@@ -10,7 +10,7 @@ from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError
 from vae_pipeline_tests.connectors.servers import Answers, installed
-from vae_pipeline_tests.connectors.stand_ins import config_of, files, keys, storage_in, written
+from vae_pipeline_tests.connectors.stand_ins import config_of, files, keys, pulled, storage_in, written
 
 COLUMNS = {"unit": "pump", "time": "time", "sensors": ["flow", "pressure"]}
 CONFIG = """
@@ -72,12 +72,7 @@ def write(source, numbers, pump="p0"):
 
 
 def once(tmp_path, source, **other):
-    config = config_of(source, **{"columns": COLUMNS, **other})
-    connector = open_connector(config)
-    try:
-        return pull(connector, storage_in(tmp_path), config)
-    finally:
-        connector.close()
+    return pulled(tmp_path, config_of(source, **{"columns": COLUMNS, **other}))
 
 
 def test_points_that_appear_are_read_once(source, tmp_path):

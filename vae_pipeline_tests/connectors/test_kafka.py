@@ -5,11 +5,9 @@ import json
 import pytest
 
 from infra.services.program import free_port
-from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.kafka_topic import KafkaTopic
-from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError
-from vae_pipeline_tests.connectors.stand_ins import config_of, keys, reading, set_aside, storage_in
+from vae_pipeline_tests.connectors.stand_ins import config_of, keys, pulled, reading, set_aside
 
 kafka = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: the extra 'kafka'")
 
@@ -41,27 +39,19 @@ def source(cluster):
     return {"kind": "kafka", "brokers": cluster.brokers, "topic": "readings", "group": "pipeline", "quiet": 1.0}
 
 
-def once(tmp_path, config):
-    connector = open_connector(config)
-    try:
-        return pull(connector, storage_in(tmp_path), config)
-    finally:
-        connector.close()
-
-
 def test_messages_that_appear_are_read_once(cluster, source, tmp_path):
     config = config_of(source, batch={"rows": 40})
     cluster.send(range(100))
-    once(tmp_path, config)
+    pulled(tmp_path, config)
     cluster.send(range(100, 130))
-    found = once(tmp_path, config)
+    found = pulled(tmp_path, config)
     assert (found.rows, found.repeated) == (30, 0)
     assert keys(tmp_path) == [("p0", n) for n in range(130)]
 
 
 def test_offsets_are_committed_behind_the_batches(cluster, source, tmp_path):
     cluster.send(range(20))
-    once(tmp_path, config_of(source))
+    pulled(tmp_path, config_of(source))
     consumer = kafka.Consumer({"bootstrap.servers": cluster.brokers, "group.id": "pipeline", "log_level": 0})
     partitions = list(consumer.list_topics("readings", timeout=10).topics["readings"].partitions)
     marks = consumer.committed([kafka.TopicPartition("readings", number) for number in partitions], timeout=10)
@@ -74,9 +64,9 @@ def test_a_puller_that_dies_before_it_commits_loses_and_repeats_nothing(cluster,
     with monkeypatch.context() as patch:
         patch.setattr(KafkaTopic, "acknowledge", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            once(tmp_path, config_of(source))
+            pulled(tmp_path, config_of(source))
     cluster.send(range(30, 40))
-    found = once(tmp_path, config_of(source))
+    found = pulled(tmp_path, config_of(source))
     assert (found.rows, found.repeated) == (10, 0)  # the kept offsets count, not those of the group
     assert keys(tmp_path) == [("p0", n) for n in range(40)]
 
@@ -84,14 +74,14 @@ def test_a_puller_that_dies_before_it_commits_loses_and_repeats_nothing(cluster,
 def test_a_message_that_is_no_json_is_set_aside(cluster, source, tmp_path):
     cluster.send([1], "hello")
     cluster.send([2])
-    found = once(tmp_path, config_of(source))
+    found = pulled(tmp_path, config_of(source))
     assert (found.rows, found.refused) == (1, 1)
     assert set_aside(tmp_path)[0]["row"]["message"] == "hello"
 
 
 def test_offsets_that_are_gone_are_told_not_jumped_over(cluster, source, tmp_path, monkeypatch):
     cluster.send(range(10))
-    once(tmp_path, config_of(source))
+    pulled(tmp_path, config_of(source))
 
     class Shortened:
         """The consumer of a topic that kept nothing before offset 50."""
@@ -108,11 +98,11 @@ def test_offsets_that_are_gone_are_told_not_jumped_over(cluster, source, tmp_pat
     connected = KafkaTopic._connected
     monkeypatch.setattr(KafkaTopic, "_connected", lambda self: Shortened(connected(self)))
     with pytest.raises(ConnectorError, match=r"offsets \d+ to 49 of partition \d+ are gone"):
-        once(tmp_path, config_of(source))
+        pulled(tmp_path, config_of(source))
 
 
 def test_a_broker_that_is_not_there_is_told(tmp_path):
     brokers = f"127.0.0.1:{free_port()}"
     source = {"kind": "kafka", "brokers": brokers, "topic": "readings", "group": "g", "timeout": 1.0}
     with pytest.raises(ConnectorError, match=r"topic readings at 127\.0\.0\.1:\d+: the broker does not answer"):
-        once(tmp_path, config_of(source))
+        pulled(tmp_path, config_of(source))

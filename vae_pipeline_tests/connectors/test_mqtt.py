@@ -12,7 +12,16 @@ from vae_pipeline.connectors.mqtt_topic import MqttTopic
 from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError
 from vae_pipeline_tests.connectors.servers import installed
-from vae_pipeline_tests.connectors.stand_ins import batches, config_of, keys, reading, set_aside, storage_in, written
+from vae_pipeline_tests.connectors.stand_ins import (
+    batches,
+    config_of,
+    keys,
+    pulled,
+    reading,
+    set_aside,
+    storage_in,
+    written,
+)
 
 mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed: the extra 'mqtt'")
 
@@ -67,30 +76,22 @@ def publish(broker, numbers, payload=None, topic="plant/p0/readings"):
 def subscribed(source, tmp_path, **other):
     """The configuration, after the session was begun: from then on the broker keeps messages."""
     config = config_of(source, **other)
-    once(tmp_path, config)
+    pulled(tmp_path, config)
     return config
-
-
-def once(tmp_path, config):
-    connector = open_connector(config)
-    try:
-        return pull(connector, storage_in(tmp_path), config)
-    finally:
-        connector.close()
 
 
 def test_messages_sent_while_nobody_listens_are_read_once(broker, source, tmp_path):
     config = subscribed(source, tmp_path)
     publish(broker, range(200))
-    assert once(tmp_path, config).rows == 200
-    assert once(tmp_path, config).rows == 0
+    assert pulled(tmp_path, config).rows == 200
+    assert pulled(tmp_path, config).rows == 0
     assert keys(tmp_path) == [("p0", n) for n in range(200)]
 
 
 def test_more_messages_than_a_batch_holds_flow_in_bounded_batches(broker, source, tmp_path):
     config = subscribed(source, tmp_path, batch={"rows": 64, "seconds": 3600})
     publish(broker, range(1000))
-    once(tmp_path, config)
+    pulled(tmp_path, config)
     assert keys(tmp_path) == [("p0", n) for n in range(1000)]
     assert max(len(batch) for batch in batches(tmp_path)) <= 64
 
@@ -101,8 +102,8 @@ def test_a_puller_that_dies_before_it_acknowledges_loses_and_repeats_nothing(bro
     with monkeypatch.context() as patch:
         patch.setattr(MqttTopic, "acknowledge", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            once(tmp_path, config)
-    found = once(tmp_path, config)
+            pulled(tmp_path, config)
+    found = pulled(tmp_path, config)
     assert found.repeated == 50  # the broker gave all of them again
     assert keys(tmp_path) == [("p0", n) for n in range(50)]
 
@@ -147,10 +148,10 @@ def test_what_a_topic_says_of_unit_and_tag_can_be_used(broker, source, tmp_path)
         "clock": "s",
     }
     config = config_of({**source, "topic": "plant/#"}, columns=columns)
-    once(tmp_path, config)
+    pulled(tmp_path, config)
     for number in range(4):
         publish(broker, [number], json.dumps({"at": number, "value": number / 2}), "plant/p7/flow")
-    once(tmp_path, config)
+    pulled(tmp_path, config)
     assert keys(tmp_path) == [("p7", n) for n in range(3)]  # the last one may still grow
     assert written(tmp_path)["flow"].tolist() == [0.0, 0.5, 1.0]
 
@@ -159,20 +160,20 @@ def test_a_message_that_is_no_json_is_set_aside_and_acknowledged(broker, source,
     config = subscribed(source, tmp_path)
     publish(broker, [1], "hello")
     publish(broker, [1])
-    found = once(tmp_path, config)
+    found = pulled(tmp_path, config)
     assert (found.rows, found.refused) == (1, 1)
     assert set_aside(tmp_path)[0]["row"]["message"] == "hello"
-    assert once(tmp_path, config).received == 0
+    assert pulled(tmp_path, config).received == 0
 
 
 def test_a_wrong_password_is_told_without_it(source, tmp_path, monkeypatch):
     monkeypatch.setenv("PLANT_PASSWORD", "guessed")
     with pytest.raises(ConnectorError, match=r"refuses \(Not authorized\)") as told:
-        once(tmp_path, config_of(source))
+        pulled(tmp_path, config_of(source))
     assert "guessed" not in str(told.value)
 
 
 def test_a_broker_that_is_not_there_is_told(tmp_path):
     source = {"kind": "mqtt", "host": "127.0.0.1", "port": free_port(), "topic": "t", "client": "c"}
     with pytest.raises(ConnectorError, match="Connection refused"):
-        once(tmp_path, config_of(source))
+        pulled(tmp_path, config_of(source))

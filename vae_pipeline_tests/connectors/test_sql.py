@@ -12,7 +12,7 @@ from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError
 from vae_pipeline.storage import Storage
-from vae_pipeline_tests.connectors.stand_ins import config_of, files, keys, storage_in
+from vae_pipeline_tests.connectors.stand_ins import config_of, files, keys, pulled, storage_in
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +75,7 @@ COLUMNS = {"unit": "pump", "time": "at", "sensors": ["flow", "pressure"]}
 
 
 def once(tmp_path, source, **other):
-    config = config_of(source, columns=COLUMNS, **other)
-    connector = open_connector(config)
-    try:
-        return pull(connector, storage_in(tmp_path), config)
-    finally:
-        connector.close()
+    return pulled(tmp_path, config_of(source, columns=COLUMNS, **other))
 
 
 def test_rows_that_appear_are_read_once(database, tmp_path):
