@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -30,6 +31,10 @@ _NAMES = ("DAGSTER_HOME",)
 _ANSWER_SECONDS = 5.0
 _CLIENT_PORT = 10001
 """Where a Ray head takes tasks from processes that are not on one of its nodes, unless told otherwise."""
+
+_ATTEMPTS = 4
+_PAUSE_SECONDS = 2.0
+"""Before a connection is tried again; twice as long each time."""
 
 _OF_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Set by Ray in processes of its jobs."""
@@ -113,20 +118,38 @@ def connected(settings: Settings) -> Iterator[None]:
         if _OF_JOB in os.environ:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
         else:
-            ray.init(
-                settings.ray_client or f"ray://{urlsplit(address).hostname}:{_CLIENT_PORT}",
-                runtime_env={"env_vars": passed_environment(settings)},
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            _connect(settings.ray_client or f"ray://{urlsplit(address).hostname}:{_CLIENT_PORT}", settings)
     except (ConnectionError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).strip().splitlines()[-1]
         msg = f"VAE_PIPELINE_RAY_CLIENT: Ray's head takes no tasks ({reason}); set it to the head's ray://host:10001"
         raise SettingError(msg) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(client_address: str, settings: Settings) -> None:
+    """Connect through the head's client port; again where the head gives up on the process it starts for a client.
+
+    A busy head does so, and has time for it a moment later.
+    """
+    import ray
+
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            ray.init(
+                client_address,
+                runtime_env={"env_vars": passed_environment(settings)},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except ConnectionAbortedError:
+            if not left:
+                raise
+            time.sleep(_PAUSE_SECONDS * 2 ** (_ATTEMPTS - 1 - left))
+        else:
+            return
 
 
 def training_resources(settings: Settings) -> dict[str, float]:

@@ -57,3 +57,39 @@ def test_other_nodes_get_whole_paths_and_the_same_servers(tmp_path, monkeypatch)
 def test_a_training_has_the_threads_that_ray_was_asked_for(tmp_path):
     assert "VAE_PIPELINE_THREADS=3" in passed_variables(Settings(home=tmp_path, ray_cpus=2.5))
     assert "VAE_PIPELINE_THREADS=8" in passed_variables(Settings(home=tmp_path, ray_cpus=2.5, threads=8))
+
+
+def connecting(outcomes, tmp_path, monkeypatch):
+    """Connect to a head that answers with these outcomes, one a try; gives the pauses between them."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'vae-pipeline[ray]'")
+    left, pauses = iter(outcomes), []
+
+    def init(*_, **__):
+        if outcome := next(left):
+            raise outcome
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(cluster, "require_cluster", lambda settings: settings.ray_address)
+    monkeypatch.setattr(cluster.time, "sleep", pauses.append)
+    with cluster.connected(of(tmp_path, "http://head:8265")):
+        return pauses
+
+
+def gave_up():
+    return ConnectionAbortedError(
+        "Initialization failure from server:\nRuntimeError: Starting Ray client server failed.\n"
+    )
+
+
+def test_a_head_that_gives_up_on_a_client_is_asked_again(tmp_path, monkeypatch):
+    assert connecting([gave_up(), gave_up(), None], tmp_path, monkeypatch) == [2.0, 4.0]
+
+
+def test_a_head_that_always_gives_up_is_told_with_its_reason(tmp_path, monkeypatch):
+    with pytest.raises(SettingError, match=r"takes no tasks \(RuntimeError: Starting Ray client server failed\.\)"):
+        connecting([gave_up()] * 4, tmp_path, monkeypatch)
+
+
+def test_a_head_that_is_not_there_is_not_asked_again(tmp_path, monkeypatch):
+    with pytest.raises(SettingError, match="ray client connection timeout"):
+        connecting([ConnectionError("ray client connection timeout"), None], tmp_path, monkeypatch)
