@@ -17,11 +17,11 @@ normal calibration images, and the sum over the chosen maps.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
+from vae_pipeline.calibration.blur import blurred
 from vae_pipeline.errors import CalibrationError
 
 __all__ = ["MAPS", "ImageObservation", "MapScorer", "NormalMaps", "evidence"]
@@ -63,48 +63,42 @@ def evidence(batch: ImageObservation, smoothing: float) -> np.ndarray:
         batch: observed images.
         smoothing: standard deviation of the blur, as a share of the side.
     """
-    scaled = batch.images.astype(np.float32) / np.float32(255)
-    difference = scaled - batch.reconstruction
+    images, reconstruction = _planes(batch.images) / np.float32(255), _planes(batch.reconstruction)
+    difference = images - reconstruction
     difference -= _medians(difference)
-    found = np.zeros((len(scaled), len(MAPS), *scaled.shape[1:3]), dtype=np.float32)
-    found[:, 0] = np.abs(difference).mean(3)
-    found[:, 1] = _structure(scaled.mean(3), batch.reconstruction.mean(3))
+    n, _, height, width = images.shape
+    found = np.zeros((n, len(MAPS), height, width), dtype=np.float32)
+    found[:, 0] = np.abs(difference, out=difference).mean(1)
+    found[:, 1] = _structure(images.mean(1), reconstruction.mean(1))
     if batch.segmentation is not None:
         found[:, 2] = np.clip(batch.segmentation, -_ODDS, _ODDS)
-    return _blurred(found, smoothing * scaled.shape[1])
+    return blurred(found, smoothing * height)
+
+
+def _planes(images: np.ndarray) -> np.ndarray:
+    """Images (n, height, width, channels) channel by channel, float32 (n, channels, height, width).
+
+    Whatever runs over channels takes a tenth of the time on whole planes.
+    """
+    return images.transpose(0, 3, 1, 2).astype(np.float32, order="C")
 
 
 def _structure(image: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
-    mean, other_mean = _blurred(image, _STRUCTURE_BLUR), _blurred(reconstruction, _STRUCTURE_BLUR)
-    variance = _blurred(image**2, _STRUCTURE_BLUR) - mean**2
-    other_variance = _blurred(reconstruction**2, _STRUCTURE_BLUR) - other_mean**2
-    shared = _blurred(image * reconstruction, _STRUCTURE_BLUR) - mean * other_mean
+    moments = np.stack([image, reconstruction, image**2, reconstruction**2, image * reconstruction])
+    mean, other_mean, square, other_square, product = blurred(moments, _STRUCTURE_BLUR)
+    variance, other_variance = square - mean**2, other_square - other_mean**2
+    shared = product - mean * other_mean
     return 1.0 - (2.0 * shared + _STABLE) / (variance + other_variance + _STABLE)
 
 
-def _medians(values: np.ndarray) -> np.ndarray:
-    """Median of each channel of each image, shape (n, 1, 1, channels); sorted, which is faster than `numpy.median`."""
-    n, height, width, channels = values.shape
-    ordered = np.sort(values.reshape(n, height * width, channels).transpose(0, 2, 1), axis=-1)
-    last = height * width - 1
-    middle = (ordered[..., last // 2] + ordered[..., (last + 1) // 2]) / 2
-    return middle[:, None, None]
-
-
-def _blurred(maps: np.ndarray, deviation: float) -> np.ndarray:
-    """Gaussian blur over the last two axes, each mirrored at its ends."""
-    if deviation <= 0:
-        return maps
-    down, across = (_blur(size, deviation, maps.dtype) for size in maps.shape[-2:])
-    return down @ maps @ across.T
-
-
-@cache
-def _blur(size: int, deviation: float, dtype: np.dtype) -> np.ndarray:
-    """The matrix that blurs a line of so many pixels: a product of matrices is several times faster than a filter."""
-    from scipy.ndimage import gaussian_filter1d
-
-    return gaussian_filter1d(np.eye(size), deviation, axis=0).astype(dtype)
+def _medians(planes: np.ndarray) -> np.ndarray:
+    """Median of each plane, shape (n, channels, 1, 1); `numpy.median` takes three times as long."""
+    n, channels, height, width = planes.shape
+    middle = height * width // 2
+    ordered = np.partition(planes.reshape(n, channels, height * width), middle, axis=-1)
+    upper = ordered[..., middle]
+    lower = upper if height * width % 2 else ordered[..., :middle].max(-1)
+    return ((lower + upper) / 2)[..., None, None]
 
 
 @dataclass(frozen=True)
@@ -146,10 +140,10 @@ class NormalMaps:
         level = (first + mean).mean((1, 2))
         overall = np.sqrt((variance + (first + mean - level[:, None, None]) ** 2).mean((1, 2)))
         # neighbours share their statistics: few images say little of a single pixel
-        deviation = np.sqrt(_blurred(variance, 1.0))
+        deviation = np.sqrt(blurred(variance, 1.0))
         floor = np.maximum(_FLOOR * overall, _SMALLEST)[:, None, None]
         return NormalMaps(
-            mean=_blurred(first + mean, 1.0).astype(np.float32),
+            mean=blurred(first + mean, 1.0).astype(np.float32),
             deviation=(deviation + floor).astype(np.float32),
             overall_mean=level.astype(np.float32),
             overall_deviation=np.maximum(overall, _SMALLEST).astype(np.float32),
