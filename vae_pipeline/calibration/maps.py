@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vae_pipeline.calibration.blur import blurred
 from vae_pipeline.errors import CalibrationError
+from vae_pipeline.features.blur import blurred
 
 __all__ = ["MAPS", "ImageObservation", "MapScorer", "NormalMaps", "evidence"]
 

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import affine_transform, gaussian_filter
 
+from vae_pipeline.features.blur import blurred
 from vae_pipeline.features.pictures import resized
 from vae_pipeline.features.stored_images import Pixels
 
@@ -37,8 +38,10 @@ NEAR = 2
 """Steps around a candidate that are tried as well."""
 WORST = 0.03
 """Share of the picture, where it differs most, that decides between candidates."""
+_COST_BLUR = 1.5
 LEARNT_FROM = 120
 ROUNDS = 3
+_LOOKED_AT = np.arange(-FARTHEST, FARTHEST + 1)
 LEAST_REMOVED = 0.15
 """Share of the variance between pictures that registration has to remove to be of use."""
 
@@ -121,22 +124,27 @@ class Registration:
 
     @cached_property
     def _spectra(self) -> np.ndarray:
-        return np.conj(np.fft.rfft2(self._turned))
+        """Of every channel at every turn, complex64 (3, n_turns, side, side // 2 + 1)."""
+        return np.ascontiguousarray(np.conj(np.fft.rfft2(self._turned)).transpose(1, 0, 2, 3))
 
     def _correlation(self, picture: np.ndarray, turns: slice) -> np.ndarray:
         """With every shift that is looked at, shape (n_turns, 2 * FARTHEST + 1, 2 * FARTHEST + 1)."""
-        product = np.einsum("chw,tchw->thw", np.fft.rfft2(picture), self._spectra[turns])
-        whole = np.roll(np.fft.irfft2(product, (SIDE, SIDE)), (FARTHEST, FARTHEST), (1, 2))
-        return whole[:, : 2 * FARTHEST + 1, : 2 * FARTHEST + 1]
+        product = sum(
+            each * spectra for each, spectra in zip(np.fft.rfft2(picture), self._spectra[:, turns], strict=True)
+        )
+        # the second of the two inverse transforms is made for the shifts that are looked at alone
+        rows = np.fft.ifft(product, axis=1)[:, _LOOKED_AT]
+        return np.fft.irfft(rows, SIDE, axis=2)[:, :, _LOOKED_AT]
 
     def _match(self, picture: np.ndarray) -> tuple[Placement, float]:
         """The placement of a picture, float32 (3, side, side), and by how much its worst places differ."""
         values = self._correlation(picture, slice(None)).reshape(len(self._turned), -1)
         highest, shifts = values.max(1), np.stack(np.divmod(values.argmax(1), 2 * FARTHEST + 1), 1) - FARTHEST
-        costs = {
-            turn: min(self._cost(picture, near, shifts[near]) for near in _near(turn)) for turn in _candidates(highest)
-        }
-        turn = min(costs, key=lambda turn: costs[turn])
+        candidates = _candidates(highest)
+        near = np.array([_near(turn) for turn in candidates])
+        costs = self._costs(picture, near.ravel(), shifts).reshape(near.shape).min(1)
+        cheapest = int(costs.argmin())
+        turn = candidates[cheapest]
         around = self._correlation(picture, slice(turn, turn + 1))[0]
         down, right = shifts[turn] + FARTHEST
         fine = (
@@ -144,13 +152,16 @@ class Registration:
             shifts[turn][1] + _summit(*_three(around[down], right)),
         )
         turned = (turn + _summit(*highest[np.arange(turn - 1, turn + 2) % len(highest)])) * STEP
-        return Placement(float(turned), float(fine[0] / SIDE), float(fine[1] / SIDE)), costs[turn]
+        return Placement(float(turned), float(fine[0] / SIDE), float(fine[1] / SIDE)), float(costs[cheapest])
 
-    def _cost(self, picture: np.ndarray, turn: int, shift: np.ndarray) -> float:
-        moved = np.roll(picture, tuple(-shift), (1, 2))
-        difference = gaussian_filter(np.abs(moved - self._turned[turn]).max(0) * _DISC, 1.5).ravel()
-        count = round(WORST * difference.size)
-        return float(np.partition(difference, -count)[-count:].mean())
+    def _costs(self, picture: np.ndarray, turns: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        """By how much the worst places differ at some turns, each with its own of ``shifts``, shape (n,)."""
+        around = np.pad(picture, ((0, 0), (FARTHEST, FARTHEST), (FARTHEST, FARTHEST)), mode="wrap")
+        corners = (shifts[turns] + FARTHEST).tolist()
+        moved = np.stack([around[:, down : down + SIDE, right : right + SIDE] for down, right in corners])
+        difference = blurred(np.abs(moved - self._turned[turns]).max(1) * _DISC, _COST_BLUR).reshape(len(turns), -1)
+        count = round(WORST * difference.shape[1])
+        return np.partition(difference, -count, axis=1)[:, -count:].mean(1)
 
 
 def straightened(image: np.ndarray, placement: Placement) -> np.ndarray:

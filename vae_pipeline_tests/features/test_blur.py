@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from vae_pipeline.calibration.blur import blurred
+from vae_pipeline.features.blur import blurred
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.floats(0.2, 12.0), st.integers(1, 3), st.integers(0, 1000))
