@@ -81,11 +81,13 @@ def _runs(instance: dg.DagsterInstance) -> Iterator[Metric]:
     for record in records:  # newest first
         run = record.dagster_run
         values = (run.job_name, run.tags.get("dagster/partition", ""), run.status.value.lower())
-        if values in known or record.start_time is None or record.end_time is None:
+        if values in known or record.end_time is None:
             continue
         known.add(values)
-        took.add_metric(values, record.end_time - record.start_time)
         ended.add_metric(values, record.end_time)
+        # one that could not be launched has no start
+        if record.start_time is not None:
+            took.add_metric(values, record.end_time - record.start_time)
     yield from (runs, took, ended)
 
 

@@ -43,6 +43,16 @@ def test_runs_durations_and_freshness_are_told(instance):
     assert made == {("bottle", "vision", "raw"), ("zipper", "vision", "raw"), ("", "vision", "bento")}
 
 
+def test_a_run_that_could_not_be_launched_has_an_end_and_no_duration(instance):
+    @dg.job(name="vision")
+    def job() -> None: ...
+
+    instance.report_run_failed(instance.create_run_for_job(job, tags={"dagster/partition": "bottle"}))
+    found = samples(RunMetrics(instance)())
+    assert found["vae_pipeline_last_run_end_timestamp_seconds", "bottle", "vision", "failure"] > 1e9
+    assert "vae_pipeline_last_run_duration_seconds" not in {name for name, *_ in found}
+
+
 def test_when_the_daemon_was_last_alive_is_told(instance):
     instance.add_daemon_heartbeat(DaemonHeartbeat(1772323200.0, "SENSOR", "one"))
     assert samples(RunMetrics(instance)()) == {
