@@ -6,15 +6,16 @@ import json
 import re
 import socketserver
 import struct
+import subprocess
 import threading
 from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
 
-from infra.services.program import Program, free_port, where
+from infra.services.program import Program, free_port, wait_for, where
 from vae_pipeline.serving.settings import ServiceSettings
-from vae_pipeline_tests.infra.files import INFRA
+from vae_pipeline_tests.infra.files import INFRA, compose
 
 NGINX = where("nginx")
 STATED = (INFRA / "nginx/nginx.conf").read_text()
@@ -145,7 +146,7 @@ def test_a_path_with_line_breaks_makes_no_header(client, path):
     assert "X-Made" not in answer["headers"]
 
 
-@pytest.mark.parametrize("status", [401, 404, 413, 422, 429, 503])
+@pytest.mark.parametrize("status", [401, 404, 413, 422, 429, 500, 503])
 def test_what_a_service_refuses_is_told_in_its_own_words(client, status):
     answer = client.get("/timeseries/predict", headers={"Answer": str(status)})
     assert answer.status_code == status
@@ -193,6 +194,37 @@ def test_a_client_that_asks_too_often_is_told_to_wait(tmp_path):
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert answers[-1].headers["Retry-After"] == "1"
     assert "too many requests" in answers[-1].json()["error"]
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A folder that holds 4 MiB."""
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", tmp_path], check=False).returncode:
+        pytest.skip("a folder of a stated size needs mount, which only root may do")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+@needs_nginx
+def test_a_body_for_which_there_is_no_room_is_told_to_come_again_and_nothing_else_is(small):
+    with Plant(small).opened(*ADDRESSES) as client:
+        refused = client.post("/timeseries/predict", content=bytes(8 * 2**20))
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert "too many large requests at once" in refused.json()["error"]
+        assert client.post("/timeseries/predict", content=b"{}").status_code == 200
+
+        def again():
+            return client.post("/timeseries/predict", content=bytes(2**20)).status_code == 200
+
+        wait_for(again, "there is no room after a refusal", 20)
+
+
+def test_bodies_that_arrive_have_room_for_many_and_less_than_the_container():
+    nginx = compose()["services"]["nginx"]
+    (room,) = re.findall(r"^/tmp:.*\bsize=(\d+)g$", nginx["tmpfs"][0])
+    (limit,) = re.findall(r"^(\d+)m$", nginx["deploy"]["resources"]["limits"]["memory"])
+    assert int(room) * 2**30 >= 16 * ServiceSettings().max_body
+    assert int(limit) - int(room) * 1024 >= 256
 
 
 def test_its_limits_are_those_of_the_services():
