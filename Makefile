@@ -92,7 +92,8 @@ benchmarks-table: tools ## measure accuracy beside the baselines, write the tabl
 
 # Compose of the grown-up installation: docker's, or `make up COMPOSE="podman compose"`.
 COMPOSE ?= docker compose
-COMPOSED = $(COMPOSE) --env-file infra/.env -f infra/compose.yaml
+# What is changed by hand, such as mounts of your own, may stand in infra/compose.override.yaml.
+COMPOSED = $(COMPOSE) --env-file infra/.env $(addprefix -f ,infra/compose.yaml $(wildcard infra/compose.override.yaml))
 # SERVING=1 also for the three services and Nginx, once there are images of champions.
 PROFILES = $(if $(SERVING),--profile serving)
 
@@ -106,6 +107,21 @@ define READY
 	fi
 endef
 
+# A setting that would reach no container, in one sentence: one of .env that no file of compose passes on, one of
+# pipeline.env that compose.yaml sets itself.
+define HEARD
+	for name in $$(sed -n 's/^\(VAE_PIPELINE_[A-Z_]*\)=..*/\1/p' infra/.env); do \
+		if ! grep -q "[{]$$name[}:]" infra/compose*.yaml; then \
+			echo "infra/.env: $$name reaches no container; write it into infra/pipeline.env" >&2; exit 1; \
+		fi; \
+	done; \
+	for name in $$(sed -n 's/^\([A-Z][A-Z0-9_]*\)=.*/\1/p' infra/pipeline.env 2>/dev/null); do \
+		if grep -q "^ *$$name:" infra/compose.yaml; then \
+			echo "infra/pipeline.env: $$name is set by infra/compose.yaml, which goes before it; take it out, or set it in infra/.env or infra/compose.override.yaml" >&2; exit 1; \
+		fi; \
+	done
+endef
+
 images: ## build the images of the code location, the MLflow server and the S3 store
 	@$(READY)
 	@$(COMPOSED) build
@@ -115,6 +131,7 @@ bento-images: install ## build an image of the champions of each line
 
 up: ## start everything in infra/compose.yaml; with SERVING=1 the services too
 	@$(READY)
+	@$(HEARD)
 	@for file in service_token alerts; do \
 		if [ ! -f infra/secrets/$$file ]; then \
 			echo "infra/secrets/$$file is missing: infra/secrets/README.md says how to make it" >&2; exit 1; \

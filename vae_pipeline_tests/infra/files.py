@@ -34,6 +34,12 @@ def example() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
+def settings_example() -> dict[str, str]:
+    """The settings of ``pipeline.env.example`` and their values; all are commented out."""
+    lines = re.findall(r"^#([A-Z][A-Z0-9_]*)=(.*)$", (INFRA / "pipeline.env.example").read_text(), flags=re.MULTILINE)
+    return dict(lines)
+
+
 def queries(dashboard: Path) -> list[tuple[str, str]]:
     """Title and query of every panel."""
     panels = json.loads(dashboard.read_text())["panels"]

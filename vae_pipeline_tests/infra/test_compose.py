@@ -1,5 +1,6 @@
 """Rules of the compose file: what compose itself accepts, and what it does not ask for."""
 
+import json
 import os
 import re
 import shutil
@@ -8,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from vae_pipeline.retraining.settings import RetrainingSettings
 from vae_pipeline.serving.settings import ServiceSettings
 from vae_pipeline.settings import Settings
-from vae_pipeline_tests.infra.files import INFRA, compose, example, read_yaml, variables
+from vae_pipeline_tests.infra.files import INFRA, compose, example, read_yaml, settings_example, variables
 
 TEXT = (INFRA / "compose.yaml").read_text()
 SERVICES = compose()["services"]
@@ -34,15 +36,15 @@ COMPOSER = composer()
 needs_compose = pytest.mark.skipif(COMPOSER is None, reason="docker compose is not installed; COMPOSE may name it")
 
 
-def validated(folder: Path, **values: str):
+def validated(folder: Path, file: Path = INFRA / "compose.yaml", form: str = "-q", **values: str):
     """What compose says to the file with these variables, those of ``.env.example`` else."""
-    file = folder / "env"
+    env = folder / "env"
     filled = {name: value or "filled" if name in REQUIRED else value for name, value in example().items()}
-    file.write_text("".join(f"{name}={value}\n" for name, value in {**filled, **values}.items()))
-    command = [*(COMPOSER or []), "-f", str(INFRA / "compose.yaml"), "--env-file", str(file)]
+    env.write_text("".join(f"{name}={value}\n" for name, value in {**filled, **values}.items()))
+    command = [*(COMPOSER or []), "-f", str(file), "--env-file", str(env)]
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     return subprocess.run(
-        [*command, "--profile", "serving", "config", "-q"], env=environment, capture_output=True, text=True, check=False
+        [*command, "--profile", "serving", "config", form], env=environment, capture_output=True, text=True, check=False
     )
 
 
@@ -206,8 +208,40 @@ def test_nginx_and_prometheus_ask_the_ports_that_are_answered():
 def test_settings_of_the_pipeline_are_known_to_it():
     known = {f"VAE_PIPELINE_{name.upper()}" for name in Settings.model_fields if name != "tracking_uri"}
     known |= {f"VAE_PIPELINE_SERVICE_{name.upper()}" for name in ServiceSettings.model_fields}
+    known |= {f"VAE_PIPELINE_RETRAIN_{name.upper()}" for name in RetrainingSettings.model_fields}
     stated = {key for service in SERVICES.values() for key in service.get("environment", {})}
-    assert {key for key in stated if key.startswith("VAE_PIPELINE_")} <= known
+    assert {key for key in stated | set(settings_example()) if key.startswith("VAE_PIPELINE_")} <= known
+
+
+def test_settings_of_the_example_are_those_that_compose_does_not_set_itself():
+    named = set(settings_example())
+    assert len(named) > 10
+    for name in ("code-location", "webserver", "daemon", "metrics", *BENTOS):
+        assert SERVICES[name]["env_file"] == [{"path": "./pipeline.env", "required": False}]
+        assert named.isdisjoint(SERVICES[name]["environment"])
+    ignored = (INFRA.parent / ".gitignore").read_text().split()
+    assert {"/infra/pipeline.env", "/infra/compose.override.yaml"} <= set(ignored)
+
+
+def test_files_that_settings_name_are_seen_where_they_are_read():
+    named = [value for value in settings_example().values() if value.startswith("/")]
+    assert len(named) > 1
+    for name in ("code-location", "webserver", "daemon", "metrics"):
+        mounted = [volume.split(":")[1] for volume in SERVICES[name]["volumes"]]
+        assert all(any(value.startswith(f"{folder}/") for folder in mounted) for value in named)
+
+
+@needs_compose
+def test_what_stands_in_the_settings_reaches_pipeline_and_services(tmp_path):
+    folder = tmp_path / "infra"
+    folder.mkdir()
+    shutil.copy(INFRA / "compose.yaml", folder)
+    (folder / "pipeline.env").write_text("VAE_PIPELINE_LOG_FORMAT=json\nVAE_PIPELINE_SERVICE_MAX_ROWS=5\n")
+    done = validated(tmp_path, folder / "compose.yaml", "--format=json")
+    services = json.loads(done.stdout)["services"]
+    told = {name for name, each in services.items() if each.get("environment", {}).get("VAE_PIPELINE_LOG_FORMAT")}
+    assert told == {"code-location", "webserver", "daemon", "metrics", *BENTOS}
+    assert services["vision"]["environment"]["VAE_PIPELINE_SERVICE_MAX_ROWS"] == "5"
 
 
 def test_every_folder_of_infra_that_is_mounted_is_there():

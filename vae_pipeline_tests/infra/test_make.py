@@ -64,3 +64,36 @@ def test_with_everything_there_compose_is_asked(checkout):
         f"{files} --profile serving up --detach".split(),
         f"{files} --profile serving down".split(),
     ]
+
+
+@pytest.fixture
+def filled(checkout):
+    """A checkout in which nothing is missing."""
+    for name in (".env", "secrets/service_token", "secrets/alerts"):
+        (checkout / "infra" / name).touch()
+    shutil.copy(INFRA / "compose.yaml", checkout / "infra")
+    return checkout
+
+
+def test_a_setting_that_no_container_would_read_is_named(filled):
+    (filled / "infra/.env").write_text("VAE_PIPELINE_VERSION=0.1.0\nVAE_PIPELINE_DATA_MIRROR=\n")
+    assert make(filled, "up").returncode == 0
+    (filled / "infra/.env").write_text("VAE_PIPELINE_LOG_FORMAT=json\n")
+    done = make(filled, "up")
+    assert done.returncode != 0
+    assert first_line(done).startswith("infra/.env: VAE_PIPELINE_LOG_FORMAT reaches no container")
+
+
+def test_a_setting_that_compose_sets_itself_is_named(filled):
+    (filled / "infra/pipeline.env").write_text("#VAE_PIPELINE_HOME=/data\nVAE_PIPELINE_LOG_FORMAT=json\n")
+    assert make(filled, "up").returncode == 0
+    (filled / "infra/pipeline.env").write_text("VAE_PIPELINE_STORAGE=s3://other/storage\n")
+    done = make(filled, "up")
+    assert done.returncode != 0
+    assert first_line(done).startswith("infra/pipeline.env: VAE_PIPELINE_STORAGE is set by infra/compose.yaml")
+
+
+def test_a_file_of_ones_own_is_added_to_that_of_compose(filled):
+    (filled / "infra/compose.override.yaml").touch()
+    assert make(filled, "down").returncode == 0
+    assert "-f infra/compose.yaml -f infra/compose.override.yaml" in (filled / "asked").read_text()
