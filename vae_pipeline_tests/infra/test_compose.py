@@ -174,6 +174,13 @@ def test_services_wait_for_what_they_stand_on():
             assert how == {"condition": wanted}, (name, other)
 
 
+def test_processes_of_a_container_are_known_by_the_same_host_when_it_is_made_anew():
+    stable = {name for name, service in SERVICES.items() if service.get("hostname") == name}
+    assert stable == {"code-location", "webserver", "daemon", "metrics"}
+    # a host of several containers would hold the processes of the others for dead
+    assert not any("replicas" in SERVICES[name]["deploy"] for name in stable)
+
+
 def test_only_nginx_is_open_to_other_machines():
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     outside = {name for name, ports in published.items() if not all("ADMIN_ADDRESS" in port for port in ports)}
