@@ -1,6 +1,6 @@
 # Everything a newcomer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install tools demo test services test-services check lock ui reports scenario cluster bench benchmarks-table images bento-images up down clean clean-data
+.PHONY: help install tools demo test services test-services check lock ui reports scenario cluster bench benchmarks-table images bento-images up down back-up restore clean clean-data
 
 # No tool reports home.
 export DO_NOT_TRACK = 1
@@ -142,6 +142,22 @@ up: ## start everything in infra/compose.yaml; with SERVING=1 the services too
 down: ## stop what make up started; what it keeps stays in its volumes
 	@$(READY)
 	@$(COMPOSED) --profile serving down
+
+# Files of a back-up belong to who asks. Where an engine without root maps users, root inside is who asks outside:
+# make back-up BACKUP_USER=0:0
+BACKUP_USER ?= $$(id -u):$$(id -g)
+BACKED = $(COMPOSED) run --rm --user "$(BACKUP_USER)" back-up
+
+back-up: ## copy registry and storage of what make up started into infra/backups, while it works
+	@$(READY)
+	@$(BACKED)
+
+restore: ## bring BACKUP=<time> of infra/backups into an installation that is empty
+	@$(READY)
+	@if [ -z "$(BACKUP)" ]; then \
+		echo "which back-up? make restore BACKUP=20260131T120000Z, a folder of BACKUP_FOLDER" >&2; exit 1; \
+	fi
+	@$(BACKED) vae-pipeline restore "/backups/$(BACKUP)"
 
 clean: ## remove .venv and caches; what was trained stays
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage coverage.xml htmlcov dist build

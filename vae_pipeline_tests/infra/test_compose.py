@@ -17,7 +17,8 @@ from vae_pipeline_tests.infra.files import INFRA, compose, example, read_yaml, s
 TEXT = (INFRA / "compose.yaml").read_text()
 SERVICES = compose()["services"]
 REQUIRED = {name for name, (operator, _) in variables(TEXT).items() if operator == "?"}
-WITHOUT_HEALTHCHECK = {"buckets": "it makes the buckets and ends"}
+WITHOUT_HEALTHCHECK = {"buckets": "it makes the buckets and ends", "back-up": "it copies and ends"}
+RESTARTS = {"buckets": "on-failure", "back-up": "no"}
 BUILT = re.compile(r"vae-pipeline(-s3|-mlflow)?:\$\{VAE_PIPELINE_VERSION:-\d+\.\d+\.\d+\}")
 BENTOS = {"timeseries", "vision", "multimodal"}
 
@@ -41,11 +42,10 @@ def validated(folder: Path, file: Path = INFRA / "compose.yaml", form: str = "-q
     env = folder / "env"
     filled = {name: value or "filled" if name in REQUIRED else value for name, value in example().items()}
     env.write_text("".join(f"{name}={value}\n" for name, value in {**filled, **values}.items()))
-    command = [*(COMPOSER or []), "-f", str(file), "--env-file", str(env)]
+    files = ["-f", str(file), "--env-file", str(env)]
+    command = [*(COMPOSER or []), *files, "--profile", "serving", "--profile", "back-up", "config", form]
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    return subprocess.run(
-        [*command, "--profile", "serving", "config", form], env=environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 @needs_compose
@@ -135,7 +135,7 @@ def test_a_service_is_no_root_and_writes_to_volumes_alone(name):
 def test_a_service_has_limits_and_comes_back(name):
     limits = SERVICES[name]["deploy"]["resources"]["limits"]
     assert set(limits) == {"memory", "pids"}
-    assert SERVICES[name]["restart"] == ("on-failure" if name in WITHOUT_HEALTHCHECK else "unless-stopped")
+    assert SERVICES[name]["restart"] == RESTARTS.get(name, "unless-stopped")
     assert SERVICES[name]["logging"]["options"]["max-size"]
 
 
@@ -181,6 +181,16 @@ def test_processes_of_a_container_are_known_by_the_same_host_when_it_is_made_ane
     assert not any("replicas" in SERVICES[name]["deploy"] for name in stable)
 
 
+def test_a_back_up_is_of_what_mlflow_and_the_pipeline_keep():
+    backed, mlflow = SERVICES["back-up"]["environment"], SERVICES["mlflow"]
+    assert backed["VAE_PIPELINE_REGISTRY_DATABASE"] == mlflow["environment"]["MLFLOW_BACKEND_STORE_URI"]
+    assert backed["VAE_PIPELINE_REGISTRY_ARTIFACTS"] == mlflow["command"][-1]
+    for name in ("VAE_PIPELINE_STORAGE", "MLFLOW_TRACKING_URI"):
+        assert backed[name] == SERVICES["code-location"]["environment"][name]
+    assert SERVICES["back-up"]["volumes"][0].endswith(f":{SERVICES['back-up']['command'][-1]}")
+    assert SERVICES["back-up"]["image"] == SERVICES["code-location"]["image"]
+
+
 def test_only_nginx_is_open_to_other_machines():
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     outside = {name for name, ports in published.items() if not all("ADMIN_ADDRESS" in port for port in ports)}
@@ -191,7 +201,7 @@ def test_only_nginx_is_open_to_other_machines():
 def test_databases_and_services_have_no_way_out():
     assert compose()["networks"]["back"] == {"internal": True}
     inside = {name for name, service in SERVICES.items() if service["networks"] == ["back"]}
-    assert inside == {"postgres", "s3", "buckets", "daemon", "metrics", *BENTOS}
+    assert inside == {"postgres", "s3", "buckets", "daemon", "metrics", "back-up", *BENTOS}
 
 
 def test_nginx_and_prometheus_ask_the_ports_that_are_answered():
@@ -252,7 +262,9 @@ def test_what_stands_in_the_settings_reaches_pipeline_and_services(tmp_path):
 
 
 def test_every_folder_of_infra_that_is_mounted_is_there():
-    mounted = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    volumes = [volume for service in SERVICES.values() for volume in service.get("volumes", [])]
+    # of one that .env may name, the default
+    mounted = {re.sub(r"^\$\{[A-Z_]+:-([^}]+)\}", r"\1", volume).split(":")[0] for volume in volumes}
     paths = {source for source in mounted if source.startswith("./")}
     assert len(paths) > 5
     assert [path for path in paths if not (INFRA / path).exists()] == []

@@ -1,5 +1,6 @@
 """Manifests of Kubernetes: in the form of its own schemas, and after this project's rules."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -57,9 +58,14 @@ def test_a_service_has_all_that_keeps_it_answering(manifests, line):
     assert "replicas" not in manifests["Deployment", line]["spec"]
 
 
-@pytest.mark.parametrize("name", [*LINES, "mlflow", "metrics"])
+def backing_up(manifests):
+    """The pod of a back-up."""
+    return manifests["CronJob", "back-up"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("name", [*LINES, "mlflow", "metrics", "back-up"])
 def test_a_pod_is_no_root_and_its_root_is_read_only(manifests, name):
-    pod = manifests["Deployment", name]["spec"]["template"]["spec"]
+    pod = backing_up(manifests) if name == "back-up" else manifests["Deployment", name]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -113,6 +119,30 @@ def test_limits_of_the_ingress_are_those_of_nginx(manifests):
     assert f"client_max_body_size {given[f'{prefix}/proxy-body-size']};" in stated
     assert f"rate={given[f'{prefix}/limit-rps']}r/s" in stated
     assert f"limit_conn connections {given[f'{prefix}/limit-connections']};" in stated
+
+
+def test_a_back_up_is_that_of_compose(manifests):
+    (container,) = backing_up(manifests)["containers"]
+    service = compose()["services"]["back-up"]
+    assert [*container["command"], *container["args"]] == service["command"]
+    (mlflow,) = manifests["Deployment", "mlflow"]["spec"]["template"]["spec"]["containers"]
+    given = {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
+    database = {each["name"]: each for each in mlflow["env"]}["MLFLOW_BACKEND_STORE_URI"]
+    assert given["VAE_PIPELINE_REGISTRY_DATABASE"] == database["valueFrom"]
+    assert given["VAE_PIPELINE_REGISTRY_ARTIFACTS"] == mlflow["args"][-1]
+    assert set(given) | set(manifests["ConfigMap", "pipeline"]["data"]) >= {
+        name for name in service["environment"] if re.match("VAE|MLFLOW", name)
+    }
+
+
+def test_a_restore_is_a_back_up_with_another_command(manifests):
+    (script,) = re.findall(r"\| sed '(.+)' \|", (INFRA.parent / "docs/backup.md").read_text())
+    job = json.dumps(manifests["CronJob", "back-up"]["spec"]["jobTemplate"], indent=4, sort_keys=True)
+    done = subprocess.run(["sed", script], input=job, capture_output=True, text=True, check=True)
+    before, after = (json.loads(each)["spec"]["template"]["spec"] for each in (job, done.stdout))
+    assert after["containers"][0].pop("args") == ["restore", "/backups/20260131T120000Z"]
+    assert before["containers"][0].pop("args")
+    assert after == before
 
 
 class TestDagster:

@@ -1,5 +1,6 @@
 """What ``make up`` and its neighbours say where something is missing."""
 
+import os
 import shutil
 import subprocess
 
@@ -29,14 +30,14 @@ def first_line(done):
     return done.stderr.splitlines()[0]
 
 
-@pytest.mark.parametrize("target", ["up", "down", "images"])
+@pytest.mark.parametrize("target", ["up", "down", "images", "back-up", "restore"])
 def test_without_an_engine_one_sentence_says_what_to_install(checkout, target):
     done = make(checkout, target, "there-is-no-such-engine")
     assert done.returncode != 0
     assert first_line(done).startswith("there-is-no-such-engine does not answer: install docker")
 
 
-@pytest.mark.parametrize("target", ["up", "down", "images"])
+@pytest.mark.parametrize("target", ["up", "down", "images", "back-up", "restore"])
 def test_without_an_env_file_one_sentence_says_how_to_make_it(checkout, target):
     done = make(checkout, target)
     assert done.returncode != 0
@@ -97,3 +98,17 @@ def test_a_file_of_ones_own_is_added_to_that_of_compose(filled):
     (filled / "infra/compose.override.yaml").touch()
     assert make(filled, "down").returncode == 0
     assert "-f infra/compose.yaml -f infra/compose.override.yaml" in (filled / "asked").read_text()
+
+
+def test_a_back_up_is_made_and_brought_back_as_who_asks(filled):
+    assert make(filled, "back-up").returncode == 0
+    assert make(filled, "restore", None, "BACKUP=20260131T120000Z", "BACKUP_USER=0:0").returncode == 0
+    made, back = [line for line in (filled / "asked").read_text().splitlines() if line != "version"]
+    assert made.endswith(f" run --rm --user {os.getuid()}:{os.getgid()} back-up")
+    assert back.endswith(" run --rm --user 0:0 back-up vae-pipeline restore /backups/20260131T120000Z")
+
+
+def test_a_restore_asks_which_back_up(filled):
+    done = make(filled, "restore")
+    assert done.returncode != 0
+    assert first_line(done).startswith("which back-up? make restore BACKUP=")
