@@ -8,23 +8,30 @@ import subprocess
 import pytest
 import yaml
 
-from vae_pipeline_tests.infra.files import INFRA, compose, read_yaml
+from vae_pipeline_tests.infra.files import INFRA, compose, example, read_yaml
 
 KUBERNETES = INFRA / "kubernetes"
 LINES = ("timeseries", "vision", "multimodal")
 CONSTRAINTS = (INFRA.parent / "constraints.txt").read_text()
 
 
-@pytest.fixture(scope="module")
-def manifests():
+def rendered(folder):
     """What ``kubectl apply -k`` would send, by kind and name."""
     if shutil.which("kubectl") is None:
         pytest.skip("no kubectl is installed: apt-get install kubectl, from Kubernetes' own packages")
-    rendered = subprocess.run(
-        ["kubectl", "kustomize", KUBERNETES / "base"], capture_output=True, text=True, check=True, timeout=60
-    )
-    found = list(yaml.safe_load_all(rendered.stdout))
-    return {(each["kind"], each["metadata"]["name"]): each for each in found}
+    command = ["kubectl", "kustomize", KUBERNETES / folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(done.stdout)}
+
+
+@pytest.fixture(scope="module")
+def manifests():
+    return rendered("base")
+
+
+@pytest.fixture(scope="module")
+def with_ray():
+    return rendered("ray")
 
 
 def test_manifests_have_the_form_that_kubernetes_states(manifests):
@@ -174,7 +181,7 @@ class TestDagster:
         )
 
     def test_names_only_config_maps_and_claims_that_are_made(self, manifests):
-        text = (KUBERNETES / "dagster-values.yaml").read_text() + (KUBERNETES / "raycluster.yaml").read_text()
+        text = (KUBERNETES / "dagster-values.yaml").read_text() + (KUBERNETES / "ray/raycluster.yaml").read_text()
         claims = set(re.findall(r"claimName: (\w+)", text))
         maps = set(re.findall(r"(?:envConfigMaps: \[\{|configMapRef: \{)name: (\w+)", text))
         assert {("PersistentVolumeClaim", name) for name in claims} | {("ConfigMap", name) for name in maps} <= set(
@@ -183,12 +190,58 @@ class TestDagster:
         assert claims
         assert maps
 
+    def test_its_image_is_that_which_is_built(self, with_ray):
+        (deployment,) = self.values["dagster-user-deployments"]["deployments"]
+        images = [self.values[part]["image"] for part in ("dagsterWebserver", "dagsterDaemon")]
+        named = {f"{image['repository']}:{image['tag']}" for image in [*images, deployment["image"]]}
+        assert named == {f"vae-pipeline:{example()['VAE_PIPELINE_VERSION']}"}
+        used = set(re.findall(r"image: (vae-pipeline:\S+)", yaml.safe_dump(list(with_ray.values()))))
+        assert used == {*named, *(f"{image}-cuda" for image in named)}
 
-CLUSTER = read_yaml(KUBERNETES / "raycluster.yaml")["spec"]
+
+CLUSTER = read_yaml(KUBERNETES / "ray/raycluster.yaml")["spec"]
 GROUPS = [CLUSTER["headGroupSpec"], *CLUSTER["workerGroupSpecs"]]
 
 
 class TestRay:
+    def test_its_cluster_is_where_steps_are_sent(self, with_ray, manifests):
+        told = with_ray["ConfigMap", "pipeline"]["data"]
+        cluster = with_ray["RayCluster", "ray"]
+        assert told["VAE_PIPELINE_EXECUTOR"] == "ray"
+        assert told["VAE_PIPELINE_RAY_JOBS"] == "step"
+        assert told["VAE_PIPELINE_RAY_ADDRESS"] == f"http://{cluster['metadata']['name']}-head-svc:8265"
+        assert told.items() >= manifests["ConfigMap", "pipeline"]["data"].items()
+        assert cluster["metadata"]["namespace"] == with_ray["ConfigMap", "pipeline"]["metadata"]["namespace"]
+        assert with_ray.keys() >= manifests.keys()
+
+    def test_nobody_sends_a_job_without_the_token(self, with_ray):
+        cluster = with_ray["RayCluster", "ray"]["spec"]
+        pods = [group["template"]["spec"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+        given = [container["env"] for pod in pods for container in pod["containers"]]
+        for environment in [*given, cluster["autoscalerOptions"]["env"]]:
+            named = {each["name"]: each.get("value", each.get("valueFrom")) for each in environment}
+            assert named["RAY_AUTH_MODE"] == "token"
+            assert named["RAY_AUTH_TOKEN"] == {"secretKeyRef": {"name": "pipeline-secrets", "key": "RAY_AUTH_TOKEN"}}
+        # and who sends has it
+        assert with_ray["ConfigMap", "pipeline"]["data"]["RAY_AUTH_MODE"] == "token"
+        (location,) = TestDagster.values["dagster-user-deployments"]["deployments"]
+        for sender in (location, TestDagster.values["runLauncher"]["config"]["k8sRunLauncher"]):
+            assert {"name": "pipeline"} in sender["envConfigMaps"]
+            assert {"name": "pipeline-secrets"} in sender["envSecrets"]
+
+    @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.get("groupName", "head"))
+    def test_a_step_finds_the_instance_of_its_run(self, manifests, group):
+        (container,) = group["template"]["spec"]["containers"]
+        (exporter,) = manifests["Deployment", "metrics"]["spec"]["template"]["spec"]["containers"]
+        for part, names in {
+            "env": ("DAGSTER_HOME", "DAGSTER_PG_PASSWORD"),
+            "volumeMounts": ("instance", "home"),
+        }.items():
+            found = {each["name"]: each for each in container[part]}
+            assert [found[name] for name in names] == [
+                each for name in names for each in exporter[part] if each["name"] == name
+            ]
+
     def test_is_of_the_version_that_is_pinned(self):
         assert f"\nray=={CLUSTER['rayVersion']}\n" in CONSTRAINTS
 
