@@ -74,6 +74,12 @@ def test_drift_that_was_found_is_an_alert(monitor):
 
 
 @needs_prometheus
+def test_a_run_that_failed_before_prometheus_looked_is_an_alert(monitor):
+    firing = monitor.asked("query", query='ALERTS{alertname="RunsFail",alertstate="firing"}')["result"]
+    assert [alert["metric"]["job"] for alert in firing] == ["vision"]
+
+
+@needs_prometheus
 def test_services_are_scraped_with_the_token_and_labelled_by_line(monitor):
     assert monitor.values('up{job="services",line="timeseries"}') == [1.0]
 
