@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vae_pipeline.errors import SettingError
 
-__all__ = ["Settings", "from_environment", "has_gpu", "load_settings"]
+__all__ = ["Settings", "from_environment", "has_gpu", "image_side", "load_settings"]
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -161,3 +161,8 @@ def from_environment(kind: type[S]) -> S:
 def has_gpu() -> bool:
     """Whether CUDA drives a GPU here; asked of the driver, since loading torch to ask it takes seconds."""
     return Path("/proc/driver/nvidia/gpus").is_dir() and any(Path("/proc/driver/nvidia/gpus").iterdir())
+
+
+def image_side(stated: int | None) -> int:
+    """Pixels on a side of images in training: as stated, else 256 where a GPU is at hand and 128 where none is."""
+    return stated or (256 if has_gpu() else 128)

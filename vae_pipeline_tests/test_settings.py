@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from vae_pipeline import settings as module
 from vae_pipeline.errors import SettingError
-from vae_pipeline.settings import Settings, load_settings
+from vae_pipeline.settings import Settings, image_side, load_settings
 
 
 def test_everything_lies_in_the_home(home: Path) -> None:
@@ -83,3 +84,11 @@ def test_new_data_arrive_in_storage_or_in_a_place_of_their_own(tmp_path):
     assert Settings(home=tmp_path).incoming_root == str(tmp_path / "storage/incoming")
     assert Settings(home=tmp_path, storage="s3://bucket/a/").incoming_root == "s3://bucket/a/incoming"
     assert Settings(home=tmp_path, incoming=str(tmp_path / "ftp")).incoming_root == str(tmp_path / "ftp")
+
+
+def test_size_is_as_stated_else_by_what_drives_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert image_side(96) == 96
+    for gpu, side in ((False, 128), (True, 256)):
+        monkeypatch.setattr(module, "has_gpu", lambda gpu=gpu: gpu)
+        assert image_side(None) == side
+        assert image_side(96) == 96

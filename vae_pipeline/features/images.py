@@ -14,21 +14,14 @@ from vae_pipeline.features.registration import Registration, straightened
 from vae_pipeline.features.splits import added_later, batch_marks, split_added
 from vae_pipeline.features.stored_images import StoredImages, storing
 from vae_pipeline.records import Dataset, Part
-from vae_pipeline.settings import has_gpu
+from vae_pipeline.settings import image_side
 from vae_pipeline.storage import write_json
 
-__all__ = ["build_images", "image_size", "split_images"]
+__all__ = ["build_images", "split_images"]
 
-SIZE_WITH_GPU = 256
-SIZE_WITHOUT = 128
 FEWEST_TO_CALIBRATE = 4
 FEWEST = 6
 """Normal images: those to calibrate on, one to fit on and one that steers."""
-
-
-def image_size(dataset: Dataset) -> int:
-    """Pixels on a side at which images are kept: as stated, else 256 where a GPU is at hand and 128 where none is."""
-    return dataset.imaging.size or (SIZE_WITH_GPU if has_gpu() else SIZE_WITHOUT)
 
 
 def build_images(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
@@ -40,7 +33,7 @@ def build_images(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
     Raises:
         DataError: an image cannot be used, or there are too few; the message names the file or the setting.
     """
-    size = image_size(dataset)
+    size = image_side(dataset.imaging.size)
     entries, marks = _index(raw), batch_marks(raw)
     parts = split_images(
         [entry["label"] for entry in entries],

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from vae_pipeline.records import Dataset
+from vae_pipeline.settings import image_side
 from vae_pipeline.validation.files import (
     Fault,
     FileSuite,
@@ -22,7 +23,6 @@ from vae_pipeline.validation.suites import Check, Part
 
 __all__ = ["ImageSuite"]
 
-USUAL = 128  # the size of training without a GPU, where none is stated
 CONVERTED = {
     "RGB": "it is taken as it is",
     "L": "its grey goes into all three channels",
@@ -61,7 +61,7 @@ class ImageSuite(FileSuite):
 
     def __init__(self, dataset: Dataset) -> None:
         super().__init__(dataset)
-        self.side = dataset.imaging.size or USUAL
+        self.side = image_side(dataset.imaging.size)
 
     def faults(self, part: Part, table: pd.DataFrame) -> list[Fault]:
         """Where each image fails."""

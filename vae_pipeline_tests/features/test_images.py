@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vae_pipeline.errors import DataError
-from vae_pipeline.features import images
 from vae_pipeline.features.build import build
 from vae_pipeline.features.image_set import ImageSet
-from vae_pipeline.features.images import FEWEST, FEWEST_TO_CALIBRATE, image_size, split_images
+from vae_pipeline.features.images import FEWEST, FEWEST_TO_CALIBRATE, split_images
 from vae_pipeline.features.pictures import decode_picture, resized
 from vae_pipeline.settings import Settings
 from vae_pipeline.sources.load import load
@@ -49,14 +48,6 @@ def test_each_image_has_one_part_and_anomalous_ones_are_only_tested(labels, cali
 def test_another_seed_draws_another_split():
     drawn = {tuple(split_images([0] * 30, [False] * 30, image_dataset(split={"seed": seed}))) for seed in range(3)}
     assert len(drawn) == 3
-
-
-def test_size_is_as_stated_else_by_what_drives_the_training(monkeypatch):
-    assert image_size(image_dataset(imaging={"size": 96})) == 96
-    for gpu, size in ((False, 128), (True, 256)):
-        monkeypatch.setattr(images, "has_gpu", lambda gpu=gpu: gpu)
-        assert image_size(image_dataset()) == size
-        assert image_size(image_dataset(imaging={"size": 96})) == 96
 
 
 @pytest.fixture(scope="module")

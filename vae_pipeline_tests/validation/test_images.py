@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from vae_pipeline import settings
 from vae_pipeline.errors import ValidationFailedError
 from vae_pipeline.validation.statements import IMAGE
 from vae_pipeline.validation.validate import validate
@@ -195,6 +196,18 @@ def test_image_smaller_than_the_size_of_training_is_told(side, size, trained, tm
     assert outcome.example == (
         f"{GOOD} is {side} x {trained} pixels, below the {trained} of training: it is enlarged, which adds no detail"
     )
+
+
+@pytest.mark.parametrize(("gpu", "trained"), [(False, 128), (True, 256)])
+def test_where_no_size_is_stated_images_are_judged_at_that_of_training(gpu, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "has_gpu", lambda: gpu)
+
+    (outcome,) = judged(tmp_path, put(width=trained - 1)(image_index().assign(width=trained, height=trained))).failed()[
+        :1
+    ]
+
+    assert outcome.name == "images_are_large_enough"
+    assert f"below the {trained} of training" in outcome.example
 
 
 def test_defects_in_training_block(tmp_path):

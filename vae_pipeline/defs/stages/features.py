@@ -10,6 +10,7 @@ from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import StorageResource
 from vae_pipeline.defs.stages.stage import result, stage_asset, stated, upstream
 from vae_pipeline.records import Artifact, Dataset, Line
+from vae_pipeline.settings import image_side
 
 __all__ = ["features_asset"]
 
@@ -46,10 +47,8 @@ def features_asset(line: Line) -> dg.AssetsDefinition:
 
 def _shape(dataset: Dataset) -> dict[str, Any]:
     """The settings that decide what features look like."""
-    from vae_pipeline.features.images import image_size
-
     if dataset.medium == "table":
         return stated(dataset, {"columns", "labels", "window", "split", "regimes"})
     if dataset.medium == "sound":
         return stated(dataset, {"window", "split", "sound"})
-    return {**stated(dataset, {"split", "imaging"}), "size": image_size(dataset)}
+    return {**stated(dataset, {"split", "imaging"}), "size": image_side(dataset.imaging.size)}

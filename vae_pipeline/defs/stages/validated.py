@@ -11,7 +11,8 @@ from vae_pipeline.defs.metadata import table
 from vae_pipeline.defs.partitions import dataset_of
 from vae_pipeline.defs.resources import StorageResource
 from vae_pipeline.defs.stages.stage import result, stage_asset, stated, upstream
-from vae_pipeline.records import Artifact, Line, Medium
+from vae_pipeline.records import Artifact, Dataset, Line, Medium
+from vae_pipeline.settings import has_gpu, image_side
 from vae_pipeline.validation.statements import statements_of
 
 __all__ = ["validated_asset"]
@@ -32,7 +33,7 @@ def validated_asset(line: Line) -> dg.AssetsDefinition:
 
         with told_to_dagster():
             dataset, store = dataset_of(context, line), storage.open()
-            inputs = (raw.data_version, stated(dataset, _JUDGED | _JUDGED_MORE[dataset.medium]))
+            inputs = (raw.data_version, _judged(dataset))
 
             def work(folder: Any) -> dict[str, Any]:
                 verdict = validate(dataset, store.folder(raw.key), folder)
@@ -75,3 +76,11 @@ def _check_results(line: Line, verdict: Any) -> Iterator[dg.AssetCheckResult]:
             severity=dg.AssetCheckSeverity.ERROR if critical else dg.AssetCheckSeverity.WARN,
             description=told or "does not apply to this dataset",
         )
+
+
+def _judged(dataset: Dataset) -> dict[str, Any]:
+    """The settings that decide a verdict; that of the training size without a GPU is left out, as it always was."""
+    settings = stated(dataset, _JUDGED | _JUDGED_MORE[dataset.medium])
+    if dataset.medium == "image" and has_gpu():
+        settings["size"] = image_side(dataset.imaging.size)
+    return settings
