@@ -138,6 +138,12 @@ class Split(Record):
     )
     seed: int = 0
 
+    @staticmethod
+    def rows_needed(length: int, *, has_test: bool) -> int:
+        """Rows of a unit that can be cut by time: a window of ``length`` rows each part, and one between two parts."""
+        parts = 2 if has_test else 3
+        return (2 * parts - 1) * length
+
 
 class Imaging(Record):
     """How images are brought to one form.

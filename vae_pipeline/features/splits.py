@@ -115,10 +115,10 @@ def split_rows(rows: int, split: Split, has_test: bool, length: int) -> list[tup
     The gap of one window keeps readings that hardly differ from standing on both sides. Every block holds at least
     one window; a unit too short for that is not cut and is wholly fit.
     """
+    if rows < split.rows_needed(length, has_test=has_test):
+        return [("fit", 0, rows)]
     parts: list[Part] = ["fit", "calibrate"] if has_test else ["fit", "calibrate", "test"]
     usable = rows - (len(parts) - 1) * length
-    if usable < len(parts) * length:
-        return [("fit", 0, rows)]
     test = 0 if has_test else min(max(round(split.test * usable), length), usable - 2 * length)
     rest = usable - test
     calibrate = min(max(round(split.calibrate * rest), length), rest - length)

@@ -5,7 +5,6 @@ and only ranges are one expectation per column.
 """
 
 import json
-import math
 from pathlib import Path
 from typing import Literal
 
@@ -149,7 +148,7 @@ def suite_checks(
         *_key_checks(frames, dataset),
         *_missing_checks(frames, dataset),
         *_value_checks(frames, dataset, learnt),
-        *_unit_checks(frames, dataset, rows_needed(dataset, has_test=has_test)),
+        *_unit_checks(frames, dataset, dataset.split.rows_needed(dataset.window.length, has_test=has_test)),
         *_count_checks(frames, dataset),
     ]
 
@@ -403,11 +402,3 @@ def _count_checks(frames: Frames, dataset: Dataset) -> list[Check]:
             lambda _: f"{len(frames.units):,} units where {units:,} are published",
         ),
     ]
-
-
-def rows_needed(dataset: Dataset, *, has_test: bool) -> int:
-    """Rows a single training unit needs so that each split (fit, calibrate, test where cut off) fills a window."""
-    test = 0.0 if has_test else dataset.split.test
-    calibrate = dataset.split.calibrate * (1.0 - test)
-    smallest = min(share for share in (test, calibrate, 1.0 - test - calibrate) if share > 0.0)
-    return math.ceil(dataset.window.length / smallest)

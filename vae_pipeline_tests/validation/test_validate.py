@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from vae_pipeline.errors import DataError, ValidationFailedError
+from vae_pipeline.features.splits import split_rows
 from vae_pipeline.records import Dataset
 from vae_pipeline.validation.validate import validate
 from vae_pipeline.validation.verdict import Outcome, Verdict, raise_if_failed
@@ -213,6 +214,16 @@ def test_gap_ends_with_the_unit(tmp_path):
     table.loc[72:87, "sensor_2"] = np.nan
 
     assert only_failure(judged(tmp_path, table_dataset(), table)).severity == "warning"
+
+
+@pytest.mark.parametrize(("has_test", "rows"), [(False, 100), (True, 60)])
+def test_one_unit_is_enough_where_the_split_can_cut_it(has_test, rows, tmp_path):
+    dataset = table_dataset(window={"length": 20}, split={"calibrate": 0.1})
+    for short in (1, 0):
+        one = canonical_table(units=1, rows=rows - short)
+        verdict = judged(tmp_path, dataset, one, canonical_table(seed=1) if has_test else None)
+        assert [outcome.name for outcome in verdict.failed("critical")] == ["units_are_enough"] * short
+        assert (len(split_rows(rows - short, dataset.split, has_test, 20)) == 1) == bool(short)
 
 
 def test_good_turbofan_holds_every_statement(tmp_path):
