@@ -1,4 +1,4 @@
-"""After every epoch: how well the network that is being trained separates some calibration samples.
+"""After every epoch: how well the network that would be kept separates some calibration samples.
 
 A cheap stand-in for `vae_pipeline.experiments.objective.separation`, of which it takes the score where that is of
 windows. The validation loss would cost nothing, but says nothing between trials of different beta, latents or losses.

@@ -31,9 +31,20 @@ def warmed_cosine(parameters: Iterable[nn.Parameter], optimisation: Optimisation
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
+class _Averaging(WeightAveraging):
+    """Leaves the average in place until validation has ended: who looks then sees what is kept, not what is fitted."""
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Nothing yet."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the weights that are fitted back, after callbacks of the trainer and before a checkpoint is written."""
+        super().on_validation_epoch_end(trainer, pl_module)
+
+
 def averaged_weights(decay: float) -> list[pl.Callback]:
     """The moving average of the weights, which is what steers and what is kept; nothing for a decay of 0."""
-    return [WeightAveraging(avg_fn=moving_average(decay))] if decay else []
+    return [_Averaging(avg_fn=moving_average(decay))] if decay else []
 
 
 def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:

@@ -44,7 +44,7 @@ EpochReport = Callable[[int, dict[str, float]], None]
 """Called after every epoch with its number and metrics."""
 
 Judge = Callable[[int, nn.Module], None]
-"""Called after every epoch with its number and the network; what it raises ends the fit."""
+"""Called after every epoch with its number and the network as it would be kept; what it raises ends the fit."""
 
 N = TypeVar("N", TimeSeriesVAE, VisionVAE, MultimodalVAE)
 

@@ -110,6 +110,17 @@ def test_what_steers_and_is_kept_is_the_average_of_the_weights(fitted, pixels, t
     assert any((value != kept[name]).any() for name, value in weights_of(tmp_path / "none").items())
 
 
+def test_what_is_judged_after_an_epoch_is_what_would_be_kept(pixels, tmp_path):
+    seen = []
+
+    def judge(_epoch, network):
+        seen.append({name: value.detach().numpy().copy() for name, value in network.state_dict().items()})
+
+    result = fit(pixels, INDEX, STEERING, SMALL, tmp_path, judge=judge)
+    kept = weights_of(tmp_path)
+    assert all(np.array_equal(kept[name], value) for name, value in seen[result.best_epoch].items())
+
+
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=40), st.floats(0.01, 0.999))
 def test_an_average_is_the_sum_of_all_values_weighed_by_what_later_ones_left_of_them(values, decay):
     step, average = moving_average(decay), torch.tensor(values[0], dtype=torch.float64)
