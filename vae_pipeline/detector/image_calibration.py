@@ -27,7 +27,7 @@ from vae_pipeline.features.stored_images import Pixels
 from vae_pipeline.features.windows import evenly
 from vae_pipeline.records import Dataset, ImageCalibration
 
-__all__ = ["FORMS", "calibrate_images", "chosen_form"]
+__all__ = ["FORMS", "calibrate_images", "calibrated_and_crossed", "chosen_form"]
 
 FORMS: tuple[tuple[str, ...], ...] = (
     ("residual", "structure"),
@@ -86,6 +86,16 @@ def calibrate_images(
     Raises:
         CalibrationError: fewer than four normal calibration images, or scores that are not finite.
     """
+    return calibrated_and_crossed(dataset, data_version, images, network)[:2]
+
+
+def calibrated_and_crossed(
+    dataset: Dataset, data_version: str, images: ImageSet, network: Path | NetworkSession
+) -> tuple[ImageDetector, CalibrationReport, dict[int, float]]:
+    """As `calibrate_images`, and the score of every normal calibration image, by its place.
+
+    Each is scored with the statistics of the half it is not in; the detector's reference holds some of them.
+    """
     session = network if isinstance(network, NetworkSession) else NetworkSession(network)
     stated = cast("ImageCalibration", dataset.calibration)
     calibrate = images.index("calibrate")
@@ -136,9 +146,10 @@ def calibrate_images(
         },
         images.registration,
     )
-    return detector, CalibrationReport.of(
+    report = CalibrationReport.of(
         np.ones(len(normal), dtype=bool), "synthetic anomalies", (*alone, *together), "images"
     )
+    return detector, report, dict(zip(normal.tolist(), scores.tolist(), strict=True))
 
 
 def chosen_form(forms: tuple[FormFigure, ...]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from vae_pipeline.calibration.fusion import FORMS, PairScorer
 from vae_pipeline.calibration.separation import average_precision, clearly_best, roc_auc
 from vae_pipeline.calibration.thresholds import choose
 from vae_pipeline.detector.description import PairDescription
-from vae_pipeline.detector.image_calibration import calibrate_images
+from vae_pipeline.detector.image_calibration import calibrated_and_crossed
 from vae_pipeline.detector.images import ImageDetector
 from vae_pipeline.detector.pair_session import PAIR_BATCH, ImageView, PairSession, WindowView
 from vae_pipeline.detector.pairs import PairDetector
@@ -72,8 +72,7 @@ def calibrate_pairs(
         pairs.windows, stride=pairs.windows.stride * max(1, len(pairs.windows.windows("calibrate")) // MOST)
     )
     windows, window_report = calibrate_windows(pairs.datasets["windows"], data_version, thinned, shown)
-    images, image_report = calibrate_images(pairs.datasets["images"], data_version, pairs.images, seen)
-    crossed = dict(zip(_normal_images(pairs).tolist(), images.reference["scores"], strict=True))
+    images, image_report, crossed = calibrated_and_crossed(pairs.datasets["images"], data_version, pairs.images, seen)
     together = (
         _together(windows, session, split, normal),
         np.array([crossed[place] for place in normal.images.tolist()]),
@@ -133,7 +132,7 @@ def _split(network: Path) -> int:
 
 
 def _normal_images(pairs: PairSet) -> np.ndarray:
-    """Places of the normal calibration images, in the order of the images' reference scores."""
+    """Places of normal calibration images, at most `REFERENCE_SIZE`."""
     places = pairs.images.index("calibrate")
     normal = places[pairs.images.label[places] != 1]
     return normal[evenly(len(normal), REFERENCE_SIZE)]

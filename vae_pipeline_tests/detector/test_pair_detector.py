@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vae_pipeline.detector import image_calibration, pair_calibration
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.detector.pair_calibration import calibrate_pairs, chosen_form
 from vae_pipeline.detector.pairs import PairDetector
@@ -103,6 +104,15 @@ def test_calibration_reads_no_test_pair(example):
     other = PairSet(**{**fields, "starts": changed})
     again, _ = calibrate_pairs(example.dataset, "0a1b", other, example.network)
     assert again.description == example.detector.description
+
+
+def test_pairs_may_have_more_images_than_a_reference_keeps(example, monkeypatch):
+    for room in (image_calibration, pair_calibration):
+        monkeypatch.setattr(room, "REFERENCE_SIZE", 5)
+    detector, _ = calibrate_pairs(example.dataset, "0a1b", example.pairs, example.network)
+    assert len(np.unique(example.pairs.paired("calibrate").images)) > 5
+    assert len(detector.images.reference["scores"]) == 5
+    assert detector.description.threshold == example.detector.description.threshold
 
 
 def test_too_few_normal_pairs_are_refused(example):
