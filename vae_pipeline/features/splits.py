@@ -44,13 +44,18 @@ class Segment:
         return asdict(self)
 
 
-def split_units(names: Sequence[str], split: Split, has_test: bool) -> dict[str, Part]:
+def split_units(names: Sequence[str], split: Split, has_test: bool, anomalous: Collection[str] = ()) -> dict[str, Part]:
     """The part of each training unit, drawn with ``split.seed``; every part has at least one unit.
+
+    Of units with anomalies test and calibrate get their share, and at least one each where there are as many, test
+    first; a part of several units gets one without as well, where fit keeps another. The draw is the same where all
+    units have anomalies and where none has.
 
     Args:
         names: the units; their order does not matter.
         split: ``test`` is a share of all units, ``calibrate`` of those that remain.
         has_test: a test file exists, so no unit is cut off for testing.
+        anomalous: units with rows labelled 1.
 
     Raises:
         DataError: there are fewer units than parts.
@@ -65,9 +70,26 @@ def split_units(names: Sequence[str], split: Split, has_test: bool) -> dict[str,
     rest = len(units) - test
     calibrate = min(max(round(split.calibrate * rest), 1), rest - 1)
     parts: dict[str, Part] = dict.fromkeys(shuffled, "fit")
-    parts.update(dict.fromkeys(shuffled[:test], "test"))
-    parts.update(dict.fromkeys(shuffled[test : test + calibrate], "calibrate"))
+    sides = [[name for name in shuffled if (name in anomalous) == side] for side in (True, False)]
+    sizes: dict[Part, int] = {"test": test, "calibrate": calibrate}
+    for part, size in sizes.items():
+        marked = _marked(size, len(sides[0]), len(sides[1]), left=part == "test")
+        for side, count in zip(sides, (marked, size - marked), strict=True):
+            parts.update(dict.fromkeys(side[:count], part))
+            del side[:count]
     return parts
+
+
+def _marked(size: int, anomalous: int, others: int, left: int) -> int:
+    """How many of ``size`` drawn units have anomalies, out of ``anomalous`` that do and ``others`` that do not.
+
+    As many as is their share, but one at least, and where it can be done ``left`` of them and one other are not drawn.
+    """
+    if not size or not anomalous or not others:
+        return size if anomalous else 0
+    fewest = max(1, size - (others - 1))
+    most = min(max(anomalous - left, 1), size - 1 if size > 1 and others > 1 else size)
+    return min(max(round(size * anomalous / (anomalous + others)), fewest), most)
 
 
 def batch_marks(raw: Path) -> frozenset[str]:
@@ -136,6 +158,7 @@ def split_table(
     has_test: bool,
     length: int,
     marks: Collection[str] = (),
+    anomalous: Collection[str] = (),
 ) -> list[Segment]:
     """Segments of the training table, in row order.
 
@@ -148,13 +171,14 @@ def split_table(
         has_test: a test file exists.
         length: rows in a window.
         marks: of the batches; see `split_added`.
+        anomalous: units with windows labelled 1; see `split_units`.
     """
     long = [name for name, start, stop in units if stop - start >= length]
     own = [name for name in long if not added_later(name, marks)]
     parts = split_added([name for name in long if added_later(name, marks)], split, has_test)
     by_time = len(own) < _FEW_UNITS
     if not by_time:
-        parts |= split_units(own, split, has_test)
+        parts |= split_units(own, split, has_test, anomalous)
     return [
         segment
         for name, start, stop in units

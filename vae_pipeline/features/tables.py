@@ -73,7 +73,9 @@ def build_tables(dataset: Dataset, raw: Path, folder: Path) -> dict[str, Any]:
     test = _read(test_file, dataset, sensors, settings, folder, training=False) if test_file.exists() else None
     length = dataset.window.length
 
-    segments = split_table(train.units, dataset.split, test is not None, length, batch_marks(raw))
+    # a window has the label of its last row
+    anomalous = {name for name, start, stop in train.units if (train.label[start + length - 1 : stop] == 1).any()}
+    segments = split_table(train.units, dataset.split, test is not None, length, batch_marks(raw), anomalous)
     _withdraw_test_rows(train, segments)
     tables = [train]
     if test is not None:

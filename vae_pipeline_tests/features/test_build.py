@@ -10,7 +10,7 @@ from vae_pipeline.errors import DataError
 from vae_pipeline.features.build import build
 from vae_pipeline.features.feature_set import FeatureSet
 from vae_pipeline.features.signal import statistic_names
-from vae_pipeline.records import Columns, Labels, Part, Window
+from vae_pipeline.records import Columns, Labels, Part, Split, Window
 from vae_pipeline_tests.builders.raw import write_raw
 
 PARTS: tuple[Part, ...] = ("fit", "calibrate", "test")
@@ -125,6 +125,13 @@ def test_label_column(tmp_path):
     for part in ("fit", "calibrate"):
         starts = features.windows(part, healthy_only=True).starts
         assert not any((features.row_label[start : start + 20] == 1).any() for start in starts)
+
+
+def test_labelled_table_without_test_file_is_tested_on_anomalies_whatever_the_seed(tmp_path):
+    dataset = write_raw(tmp_path / "raw", labels="column", test_units=0)
+    for seed in range(4):
+        facts, _ = rebuilt(tmp_path, dataset.model_copy(update={"split": Split(seed=seed)}))
+        assert facts["test_anomalous_windows"] == facts["calibrate_anomalous_windows"] == 15
 
 
 def test_unlabelled_table_without_test_file(tmp_path):

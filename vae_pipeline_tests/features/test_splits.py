@@ -36,6 +36,34 @@ def test_shares_are_honoured_and_seeds_differ():
     assert split_units(names, Split(seed=1), True) != split_units(names, Split(seed=2), True)
 
 
+@given(st.integers(3, 40), splits, st.booleans(), st.data())
+def test_test_and_then_calibrate_get_units_with_anomalies_and_fit_keeps_one_without(count, split, has_test, data):
+    names = [str(number) for number in range(count)]
+    marked = data.draw(st.sets(st.sampled_from(names)))
+    parts = split_units(names, split, has_test, marked)
+    plain = split_units(names, split, has_test)
+    for part in ("fit", "calibrate", "test"):
+        assert list(parts.values()).count(part) == list(plain.values()).count(part)
+    if len(marked) in (0, count):
+        assert parts == plain
+        return
+    found = [parts[name] for name in sorted(marked)]
+    wanted = ["calibrate"] if has_test else ["test", "calibrate"]
+    assert set(wanted[: len(marked)]) <= set(found)
+    left = [part for name, part in parts.items() if name not in marked]
+    assert "fit" in left
+    if not has_test and list(parts.values()).count("test") > 1 and len(left) > 1:
+        assert "test" in left
+
+
+def test_with_two_faulty_units_of_ten_every_seed_tests_one_and_calibrates_with_the_other():
+    units = [(str(number), 50 * number, 50 * (number + 1)) for number in range(10)]
+    for seed in range(20):
+        segments = split_table(units, Split(seed=seed), False, 10, anomalous={"3", "7"})
+        part = {segment.name: segment.part for segment in segments}
+        assert {part["3"], part["7"]} == {"test", "calibrate"}
+
+
 def test_too_few_units_are_refused():
     with pytest.raises(DataError, match="cannot give 3 parts"):
         split_units(["a", "b"], Split(), False)
