@@ -10,6 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from vae_pipeline.records import LINE_OF, MEDIA, Dataset
+
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = PROJECT / "vae_pipeline"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -84,6 +86,13 @@ def test_make_names_its_targets() -> None:
     text = (PROJECT / "Makefile").read_text(encoding="utf-8")
     phony = set(re.findall(r"^\.PHONY: (.*)$", text, flags=re.MULTILINE)[0].split())
     assert set(re.findall(r"^([a-z-]+):.* ## \S", text, flags=re.MULTILINE)) == phony
+
+
+def test_every_field_of_a_dataset_is_documented() -> None:
+    page = (PROJECT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`(\w+)`", page[page.index("## All fields") :]))
+    set_by_the_catalogue = {"name", "base"}
+    assert {*Dataset.model_fields, *MEDIA, *LINE_OF.values()} - set_by_the_catalogue <= told
 
 
 LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)")
