@@ -2,7 +2,17 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 Line = Literal["timeseries", "vision", "multimodal"]
 Part = Literal["fit", "calibrate", "test"]
@@ -85,6 +95,14 @@ class Columns(Record):
     label: str | None = Field(
         default=None, description="1 where the row is anomalous, 0 where it is not, empty where unknown"
     )
+    key: str | None = Field(
+        default=None, description="names what belongs to the row elsewhere, such as its image; text, and no sensor"
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a key that is not stated: what was made before there was one keeps its data version."""
+        return {name: value for name, value in handler(self).items() if (name, value) != ("key", None)}
 
 
 class Labels(Record):
@@ -169,7 +187,10 @@ class Pairs(Record):
 
     timeseries: str = Field(description="dataset of the line timeseries")
     vision: str = Field(description="dataset of the line vision")
-    key: str | None = Field(default=None, description="column of the table that names the image: an id or a timestamp")
+    key: str | None = Field(
+        default=None,
+        description="column of the table that names the image, an id or a timestamp: columns.key, or unit or time",
+    )
     fit: int = Field(default=4096, ge=16, description="pairs drawn to fit on")
     calibrate: int = Field(default=2000, ge=100, description="normal pairs drawn to calibrate on")
     group: int = Field(default=400, ge=10, description="test pairs drawn of each group")
@@ -515,6 +536,9 @@ class Dataset(Record):
             raise ValueError(msg)
         if (self.medium == "pair") != (self.pairs is not None):
             msg = "pairs: state the two datasets, pairs: {timeseries: …, vision: …}, of kind: pairs and of no other"
+            raise ValueError(msg)
+        if self.columns.key is not None and self.kind != "table":
+            msg = f"columns.key: only data of kind: table may have one, and these are of kind: {self.kind}"
             raise ValueError(msg)
         return self
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vae_pipeline.records import Archive, Artifact, Calibration, Dataset, Labels, Split, Training, Window
+from vae_pipeline.records import Archive, Artifact, Calibration, Columns, Dataset, Labels, Split, Training, Window
 
 ENTRY = {"name": "pump_3", "title": "Pump 3", "line": "timeseries", "kind": "table", "licence": "own"}
 
@@ -47,6 +47,15 @@ def test_no_row_is_healthy_and_anomalous(healthy_from: int, anomalous_below: int
             Labels(healthy_from=healthy_from, anomalous_below=anomalous_below)
     else:
         assert Labels(healthy_from=healthy_from, anomalous_below=anomalous_below).run_to_failure
+
+
+def test_a_key_is_of_tables_alone_and_says_nothing_where_it_is_not_stated() -> None:
+    assert "key" not in Columns(unit="pump").model_dump()
+    assert Columns.model_validate(Columns(key="part").model_dump()).key == "part"
+    entry = {"name": "a", "title": "a", "line": "timeseries", "licence": "none", "columns": {"key": "part"}}
+    assert Dataset.model_validate({**entry, "kind": "table"}).columns.key == "part"
+    with pytest.raises(ValidationError, match=r"columns\.key: only data of kind: table .* of kind: cmapss"):
+        Dataset.model_validate({**entry, "kind": "cmapss"})
 
 
 def test_without_limits_nothing_runs_to_failure() -> None:

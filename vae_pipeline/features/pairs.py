@@ -24,6 +24,7 @@ __all__ = ["LineFolders", "build_pairs", "link"]
 PARTS: tuple[Part, ...] = ("fit", "calibrate", "test")
 FEWEST = {"fit": 2, "calibrate": 20, "test": 1}
 """Pairs of each part that a key has to give."""
+_STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 _NETWORK = ("network.json", "weights.npz", "training.json")
 
 Drawn = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -125,9 +126,7 @@ def _pair(
 def _joined(dataset: Dataset, key: str, windows: FeatureSet, images: ImageSet, line: LineFolders) -> Drawn:
     """Every window whose last row names an image, where both are of the same part; normal ones alone to fit on."""
     names, timed = _key_of_rows(dataset, key, windows, line)
-    place_of = {Path(name).stem: place for place, name in enumerate(images.names)}
-    if timed:
-        place_of = {_digits(name): place for name, place in place_of.items()}
+    place_of = _places(dataset, key, names, images, timed=timed)
     found: Drawn = {}
     shared = dropped = 0
     for part in PARTS:
@@ -139,7 +138,7 @@ def _joined(dataset: Dataset, key: str, windows: FeatureSet, images: ImageSet, l
         dropped += int((known & ~same).sum())
         found[part] = (cut.starts[same], places[same])
     if not shared:
-        some, others = ", ".join(sorted(set(names.tolist()))[:3]), ", ".join(sorted(place_of)[:3])
+        some, others = (", ".join(sorted(known)[:3]) for known in ({*names.tolist()} - {""}, place_of))
         msg = (
             f"{dataset.name}: no value of {key!r} ({some}, …) is the name of an image ({others}, …); name images after "
             "the key, or state another pairs.key"
@@ -156,10 +155,30 @@ def _joined(dataset: Dataset, key: str, windows: FeatureSet, images: ImageSet, l
     return found
 
 
+def _places(dataset: Dataset, key: str, names: np.ndarray, images: ImageSet, *, timed: bool) -> dict[str, int]:
+    """Places of images by what they are called.
+
+    Raises:
+        DataError: a row names what two images are called.
+    """
+    named, place_of = set(names.tolist()), dict[str, int]()
+    for place, name in enumerate(images.names):
+        called = _digits(Path(name).stem) if timed else Path(name).stem
+        if called in place_of and called in named:
+            other = images.names[place_of[called]]
+            msg = (
+                f"{dataset.name}: {other} and {name} are both called {called!r}, which {key!r} names; give every image "
+                "a name of its own, whatever its folder"
+            )
+            raise DataError(msg)
+        place_of[called] = place
+    return place_of
+
+
 def _key_of_rows(dataset: Dataset, key: str, windows: FeatureSet, line: LineFolders) -> tuple[np.ndarray, bool]:
     """The key of every row of the features, as text, shape (n_rows,), and whether it is a timestamp."""
     columns = line.dataset.columns
-    key = {columns.unit: "unit", columns.time: "time"}.get(key, key)
+    name = {columns.unit: "unit", columns.time: "time", columns.key: "key"}.get(key, key)
     timed = False
     names = np.full(len(windows.file_row), "", dtype=object)
     tested = np.zeros(len(names), dtype=bool)
@@ -170,20 +189,28 @@ def _key_of_rows(dataset: Dataset, key: str, windows: FeatureSet, line: LineFold
         if not file.exists():
             continue
         known = pq.read_schema(file).names
-        if key not in known:
-            msg = f"{dataset.name}: pairs.key {key!r} is no column of {line.dataset.name}; it has {', '.join(known)}"
+        if name not in known:
+            msg = (
+                f"{dataset.name}: pairs.key {key!r} is no column of {line.dataset.name}; it has {', '.join(known)}. "
+                f"State columns.key of {line.dataset.name}: its files' column {key!r} is then kept as text"
+            )
             raise DataError(msg)
-        column = pq.read_table(file, columns=[key])[key].to_pylist()
+        column = pq.read_table(file, columns=[name])[name].to_pylist()
         timed = timed or any(isinstance(value, datetime) for value in column)
         values = np.array([_text(value) for value in column], dtype=object)
         mine = (tested if part == "test" else ~tested) if files["test"].exists() else np.ones(len(names), dtype=bool)
         mine &= windows.file_row < len(values)
         names[mine] = values[windows.file_row[mine]]
+    given = names != ""
+    if given.any() and all(_STAMP.match(value) for value in names[given]):
+        return np.array([_digits(value) for value in names], dtype=object), True
     return names, timed
 
 
 def _text(value: Any) -> str:
     """A key as an image would be named after it: whole numbers without a point, of times the digits to the second."""
+    if value is None:
+        return ""
     if isinstance(value, datetime):
         return value.strftime("%Y%m%d%H%M%S")
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -13,6 +13,7 @@ from vae_pipeline.sources.batches import ROWS
 from vae_pipeline.sources.cmapss import SENSORS, SETTINGS, cycles_to_last_row, read_rows
 from vae_pipeline.sources.columns import numbers_of
 from vae_pipeline.sources.delimited import column, place, read_frame
+from vae_pipeline.sources.keys import KEY
 from vae_pipeline.sources.pictures import read_pictures
 from vae_pipeline.sources.recordings import read_recordings
 from vae_pipeline.sources.table import Roles, canonical_rows
@@ -99,7 +100,7 @@ def _table(dataset: Dataset, file: Path, raw: Path) -> tuple[pd.DataFrame, str]:
             whole = cycles_to_last_row(rows) if dataset.kind in _CYCLES else _rows_to_last(rows)
             rows["remaining_life"] = whole
             labelled = "by cycles to each unit's last row: every unit is a whole run to failure"
-    order = ["unit", "time", *roles.settings, *roles.sensors, "remaining_life", "label"]
+    order = ["unit", "time", *roles.settings, *roles.sensors, "remaining_life", "label", *([KEY] if roles.key else [])]
     return rows.loc[:, [name for name in order if name in rows]], labelled
 
 
@@ -113,6 +114,7 @@ def _roles(dataset: Dataset, source: dict[str, list[str]], frame: pd.DataFrame) 
     if dataset.kind in _CYCLES:
         unit, time = unit or "unit", time or "cycle"
     label = columns.label or ("label" if "label" not in source["sensors"] else None)
+    key = _or_canonical(columns.key, KEY, frame)
     # what the layout has beside the sensors in use is kept: the next entry may use it
     more = [name for name in frame.columns if name in _kept(dataset) and name not in source["sensors"]]
     more = [name for name in more if name not in source["settings"]]
@@ -122,6 +124,7 @@ def _roles(dataset: Dataset, source: dict[str, list[str]], frame: pd.DataFrame) 
         settings=tuple(source["settings"]),
         sensors=(*source["sensors"], *more),
         label=label if label in frame else None,
+        key=key if key in frame else None,  # a row without one belongs to nothing elsewhere
     )
 
 

@@ -11,6 +11,7 @@ from vae_pipeline.errors import CatalogError, DataError
 from vae_pipeline.records import Dataset, TableFiles
 from vae_pipeline.sources.columns import labels_of, numbers_of, times_of, units_of
 from vae_pipeline.sources.delimited import as_numbers, column, missing_column, place, read_frame
+from vae_pipeline.sources.keys import KEY, keys_of
 from vae_pipeline.sources.label_files import matched, read_labels
 
 __all__ = ["Roles", "canonical_rows", "find_files", "read_table_files"]
@@ -25,6 +26,7 @@ class Roles:
     settings: tuple[str, ...]
     sensors: tuple[str, ...]
     label: str | None
+    key: str | None = None
 
 
 def read_table_files(dataset: Dataset, root: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
@@ -32,7 +34,7 @@ def read_table_files(dataset: Dataset, root: Path) -> tuple[dict[str, pd.DataFra
 
     Columns: unit (text), time (int64, float64 or timestamps in UTC), settings and sensors (float64, empty cells are
     nan), ``label`` (Int8) where labels are known, and for units that run to failure ``remaining_life`` (rows to the
-    unit's last). Rows keep the order of the files.
+    unit's last); ``key`` (text) where one is stated. Rows keep the order of the files.
 
     Raises:
         DataError: a file, column or value is missing or unfit; the message names it.
@@ -81,14 +83,17 @@ def _roles(dataset: Dataset, file: Path, frame: pd.DataFrame) -> Roles:
     columns = dataset.columns
     sensors = columns.sensors
     if sensors is None:
-        taken = {columns.unit, columns.time, columns.label, *columns.settings}
+        taken = {columns.unit, columns.time, columns.label, columns.key, *columns.settings}
         rest = [name for name in frame.columns if name not in taken]
         # one number is enough: a typo must not make a sensor disappear, it is told when the column is read
         sensors = tuple(name for name in rest if _holds_numbers(column(frame, name)))
     if not sensors:
         msg = f"{file}: no numeric column is left for sensors; state them under 'columns' in the catalogue"
         raise DataError(msg)
-    return Roles(columns.unit, columns.time, columns.settings, tuple(sensors), columns.label)
+    if columns.key is not None and KEY in (*columns.settings, *sensors):
+        msg = f"{file}: the column {KEY!r} cannot be a sensor or setting where columns.key is stated; rename it"
+        raise DataError(msg)
+    return Roles(columns.unit, columns.time, columns.settings, tuple(sensors), columns.label, key=columns.key)
 
 
 def _holds_numbers(values: pd.Series) -> bool:
@@ -119,7 +124,7 @@ def _part(dataset: Dataset, part: str, paths: list[Path], root: Path, roles: Rol
     if dataset.labels.run_to_failure:
         # rows, as the time may be a clock; the unit's last row is the one at failure
         whole["remaining_life"] = whole.groupby("unit", sort=False).cumcount(ascending=False).astype(np.float64)
-    order = ["unit", "time", *roles.settings, *roles.sensors, "remaining_life", "label"]
+    order = ["unit", "time", *roles.settings, *roles.sensors, "remaining_life", "label", *([KEY] if roles.key else [])]
     return whole.loc[:, [name for name in order if name in whole]]
 
 
@@ -137,7 +142,7 @@ def _refuse_same_stems(paths: list[Path]) -> None:
 
 
 def canonical_rows(file: Path, frame: pd.DataFrame, roles: Roles, files: TableFiles) -> pd.DataFrame:
-    """What `read_frame` gave as columns unit, time (where there is one), settings, sensors and label, in their types.
+    """What `read_frame` gave as columns unit, time and key (where there is one), settings, sensors and label, typed.
 
     Raises:
         DataError: a column is missing or a value unfit; the message names file, line and column.
@@ -146,7 +151,7 @@ def canonical_rows(file: Path, frame: pd.DataFrame, roles: Roles, files: TableFi
     def where(row: int) -> str:
         return place(file, row, header=files.header, separator=files.separator)
 
-    for name in (roles.unit, roles.time, *roles.settings, *roles.sensors):
+    for name in (roles.unit, roles.time, roles.key, *roles.settings, *roles.sensors):
         if name is not None and name not in frame:
             raise missing_column(file, name, frame)
     columns: dict[str, object] = {}
@@ -156,6 +161,8 @@ def canonical_rows(file: Path, frame: pd.DataFrame, roles: Roles, files: TableFi
         columns["unit"] = units_of(column(frame, roles.unit), where)
     if roles.time is not None:
         columns["time"] = times_of(column(frame, roles.time), where)
+    if roles.key is not None:
+        columns[KEY] = keys_of(file, frame, roles.key, files)
     for name in (*roles.settings, *roles.sensors):
         columns[name] = numbers_of(column(frame, name), where)
     if roles.label is not None and roles.label in frame:

@@ -10,6 +10,8 @@ import pytest
 from vae_pipeline.errors import DataError
 from vae_pipeline.features.pair_set import GROUPS, PairSet
 from vae_pipeline.features.pairs import build_pairs
+from vae_pipeline.records import TableFiles
+from vae_pipeline.sources.table import read_table_files
 from vae_pipeline_tests.detector.examples import made
 from vae_pipeline_tests.detector.image_examples import made_images
 from vae_pipeline_tests.detector.pair_examples import line_folders, pair_dataset
@@ -62,7 +64,7 @@ def test_the_same_seed_draws_the_same(lines, drawn, tmp_path):
 
 
 def keyed(lines, folder, key="part_id", spoil=None):
-    """The lines with a column that names an image of the row's own part, and pairs joined by it."""
+    """The lines with a column that names an image of the row's own part, read as a user's table, and joined by it."""
     windows = lines["windows"]
     names = {part: [] for part in ("fit", "calibrate", "test")}
     about = json.loads((lines["images"].features / "images.json").read_text())["images"]
@@ -79,15 +81,18 @@ def keyed(lines, folder, key="part_id", spoil=None):
         units = table["unit"].to_pylist()
         ids = [names[part_of[str(unit)]][row % len(names[part_of[str(unit)]])] for row, unit in enumerate(units)]
         table = table.append_column("part_id", pa.array(spoil(ids) if spoil else ids))
-        pq.write_table(table, raw / file.name)
-    changed = {**lines, "windows": windows._replace(raw=raw)}
+        table.to_pandas().to_csv(folder / f"{file.stem}.csv", index=False)
+    columns = windows.dataset.columns.model_copy(update={"key": "part_id"})
+    files = TableFiles(train="train.csv", test="test.csv")
+    dataset = windows.dataset.model_copy(update={"columns": columns, "files": files})
+    for part, table in read_table_files(dataset, folder)[0].items():
+        table.to_parquet(raw / f"{part}.parquet", index=False)
+    changed = {**lines, "windows": windows._replace(raw=raw, dataset=dataset)}
     return built(changed, folder / "features", key=key)
 
 
-@pytest.fixture
-def unique(lines, tmp_path_factory):
-    """The lines with images whose names tell them apart."""
-    folder = tmp_path_factory.mktemp("unique")
+def renamed(lines, folder, name="id{}"):
+    """The lines with images whose names, made of their numbers, tell them apart."""
     target = folder / "features"
     target.mkdir()
     for file in lines["images"].features.iterdir():
@@ -98,20 +103,45 @@ def unique(lines, tmp_path_factory):
         (target / "masks" / file.name).hardlink_to(file)
     about = json.loads((lines["images"].features / "images.json").read_text())
     for number, entry in enumerate(about["images"]):
-        entry["name"] = f"{entry['name'].rsplit('/', 1)[0]}/id{number}.png"
+        entry["name"] = f"{entry['name'].rsplit('/', 1)[0]}/{name.format(number)}.png"
     (target / "images.json").write_text(json.dumps(about))
     return {**lines, "images": lines["images"]._replace(features=target)}
+
+
+@pytest.fixture
+def unique(lines, tmp_path_factory):
+    return renamed(lines, tmp_path_factory.mktemp("unique"))
 
 
 def test_a_key_joins_each_window_to_the_image_it_names(unique, tmp_path):
     facts, pairs = keyed(unique, tmp_path)
     assert pairs.keyed
     assert facts["protocol"] == "joined by part_id"
-    names = pq.read_table(tmp_path / "raw/test.parquet")["part_id"].to_pylist()
+    names = pq.read_table(tmp_path / "raw/test.parquet")["key"].to_pylist()
     paired = pairs.paired("test")
     rows = pairs.windows.file_row[paired.windows.ends]
     assert len(paired)
     assert [names[row] for row in rows] == [pairs.images.names[place].split("/")[-1][:-4] for place in paired.images]
+
+
+@pytest.mark.parametrize(
+    ("name", "spelt"),
+    [
+        ("P-{:04d}", str),
+        ("{:06d}", str),
+        ("2026-01-31_12-{:02d}-05", lambda name: f"2026-01-31 {name[11:].replace('-', ':')}"),
+    ],
+)
+def test_ids_with_letters_or_zeros_and_timestamps_are_keys_and_no_sensors(name, spelt, lines, tmp_path):
+    facts, pairs = keyed(renamed(lines, tmp_path, name), tmp_path / "keyed", spoil=lambda ids: [*map(spelt, ids)])
+    assert facts["fit_pairs"] == len(pairs.windows.windows("fit", healthy_only=True))
+    assert facts["test_pairs"] == len(pairs.windows.windows("test"))
+    assert "part_id" not in pairs.windows.sensors
+
+
+def test_images_that_a_key_cannot_tell_apart_are_named(lines, tmp_path):
+    with pytest.raises(DataError, match=r"tiny\+part: (\S+)/000\.png and (\S+)/000\.png are both called '000', which"):
+        keyed(lines, tmp_path)
 
 
 def test_no_shared_key_is_told_with_what_there_is(unique, tmp_path):

@@ -73,6 +73,24 @@ class TestAccepted:
         made.drop(pumps(5, 40, seed=9), "week.parquet")
         assert take(made, raw, "week.parquet").accepted
 
+    def test_a_key_comes_along_as_it_is_written_where_a_batch_has_one(self, tmp_path):
+        made = plant(tmp_path)
+        data = Path(made.dataset.folder)
+        for part in ("train", "test"):
+            table = pd.read_csv(data / f"{part}.csv")
+            table.assign(part=[f"P-{row:04d}" for row in range(len(table))]).to_csv(data / f"{part}.csv", index=False)
+        columns = made.dataset.columns.model_copy(update={"key": "part"})
+        made = plant_of(made.dataset.model_copy(update={"columns": columns}), tmp_path)
+        raw = made.raw(tmp_path / "raw")
+        made.drop(pumps(5, 40, seed=9).assign(part=[f"{row:06d}" for row in range(200)]), "keyed.csv")
+        made.drop(pumps(5, 40, seed=10), "plain.csv")
+        for name in ("keyed.csv", "plain.csv"):
+            assert take(made, raw, name).accepted
+        again = made.raw(tmp_path / "again")
+        keys = pd.concat([read_table(again, part) for part in ("train", "test")])["key"]
+        assert set(keys.dropna()) == {f"P-{row:04d}" for row in range(8 * 120)} | {f"{row:06d}" for row in range(200)}
+        assert keys.isna().sum() == 200
+
     def test_the_same_content_twice_is_one_batch(self, made, raw):
         made.drop(pumps(5, 40, seed=9))
         first = take(made, raw)

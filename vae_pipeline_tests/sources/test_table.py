@@ -233,3 +233,37 @@ def test_units_that_run_to_failure(tmp_path):
     write(tmp_path, train="unit,a\n1,5\n2,6\n1,7\n1,8\n")
     table = read(tmp_path, {"unit": "unit"}, labels={"healthy_from": 2, "anomalous_below": 1})[0]["train"]
     assert table["remaining_life"].tolist() == [2, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "ids", [["P-0001", "", "P-0003"], ["000001", "", "000003"], ["1.50", "NA", "2"], ["P-1", "NA", ""]]
+)
+def test_a_key_is_kept_as_it_is_written_and_is_no_sensor(ids, tmp_path):
+    rows = "".join(f"{number},{name}\n" for number, name in enumerate(ids))
+    write(tmp_path, train=f"a,part\n{rows}")
+    for sensors in (None, ("a",)):
+        parts, used = read(tmp_path, {"key": "part", "sensors": sensors})
+        assert used == ["a"]
+        assert parts["train"]["key"].tolist() == ids
+
+
+def test_a_key_may_be_the_unit_too(tmp_path):
+    write(tmp_path, train="part,a\n007,1\n")
+    table = read(tmp_path, {"unit": "part", "key": "part"})[0]["train"]
+    assert table[["unit", "key"]].values.tolist() == [["7", "007"]]
+
+
+def test_a_key_in_a_file_without_a_header_or_of_parquet(tmp_path):
+    write(tmp_path, train="1;007\n2;008\n")
+    table = read(tmp_path, {"key": "column_2"}, {"header": False, "separator": ";"})[0]["train"]
+    assert table["key"].tolist() == ["007", "008"]
+    pd.DataFrame({"a": [1.0, 2.0], "part": [7.0, None]}).to_parquet(tmp_path / "train.parquet")
+    assert read(tmp_path, {"key": "part"}, {"train": "train.parquet"})[0]["train"]["key"].tolist() == ["7", ""]
+
+
+def test_a_key_that_is_not_there_or_has_the_name_of_a_sensor_is_told(tmp_path):
+    write(tmp_path, train="a,key,part\n1,2,x\n")
+    with pytest.raises(DataError, match="'serial' is missing"):
+        read(tmp_path, {"key": "serial", "sensors": ("a",)})
+    with pytest.raises(DataError, match=r"'key' cannot be a sensor or setting where columns\.key is stated; rename it"):
+        read(tmp_path, {"key": "part"})
