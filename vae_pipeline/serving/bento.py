@@ -4,26 +4,25 @@ import hmac
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vae_pipeline.logs import log_json
 from vae_pipeline.records import Line
 from vae_pipeline.serving import metrics
+from vae_pipeline.serving.door import HEALTH, Door, InTime, served_paths
 from vae_pipeline.serving.settings import load_service_settings
 from vae_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
     from vae_pipeline.serving.model_server import ModelServer
 
-__all__ = ["HEALTH", "UNLIMITED", "TokenRequired", "opened", "service_options"]
-
-HEALTH = ("/healthz", "/livez", "/readyz")
-UNLIMITED = (*HEALTH, "/metrics")
-"""Paths that are answered however busy the service is."""
+__all__ = ["TokenRequired", "opened", "service_options"]
 
 _BASE_IMAGE = "python:3.11-slim"
 """Where the bentofile names no other."""
@@ -44,9 +43,29 @@ def service_options() -> dict[str, Any]:
     return {
         "image": image,
         "workers": settings.workers,
-        "traffic": {"timeout": settings.timeout, "max_concurrency": settings.concurrency * settings.workers},
+        "service_class": _behind_a_door(),
         "logging": {"access": {"enabled": False}},
     }
+
+
+def _behind_a_door() -> type[Any]:
+    """A service whose app stands behind a `Door`, whichever server it is given to.
+
+    BentoML's own limits are not used: its limit of requests at once counts streams as well, both answer without the
+    field, and neither is counted among the refusals.
+    """
+    import bentoml
+    from bentoml._internal.server.http.traffic import TimeoutMiddleware
+
+    class BehindADoor(bentoml.Service[Any]):
+        def to_asgi(self, is_main: bool = True) -> Door:
+            settings = load_service_settings()
+            app = cast(Starlette, super().to_asgi(is_main))
+            ours = Middleware(InTime, seconds=settings.timeout)  # where theirs stood: behind the metrics, which see 504
+            app.user_middleware = [ours if kept.cls is TimeoutMiddleware else kept for kept in app.user_middleware]
+            return Door(app, settings.concurrency, settings.max_streams, frozenset(served_paths(app.routes)))
+
+    return BehindADoor
 
 
 def opened(line: Line, app: FastAPI, beside: Path) -> "ModelServer":

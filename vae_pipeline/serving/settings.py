@@ -34,6 +34,9 @@ class ServiceSettings(BaseSettings):
     max_samples: int = Field(default=10_000, ge=1, description="windows, clips, images or pairs of a request")
     max_files: int = Field(default=64, ge=1, description="files of a request")
     max_pixels: int = Field(default=25_000_000, ge=256, description="of one image, decoded")
+    max_streams: int = Field(
+        default=512, ge=1, description="streams open at once in a process; more are closed with 1013"
+    )
     max_units: int = Field(default=1_000, ge=1, description="units a stream may hold at once")
     log: Literal["on", "off"] = Field(default="on", description="whether predictions are kept")
     log_every: Annotated[float, Field(gt=0, le=3600)] = Field(

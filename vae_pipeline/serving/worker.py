@@ -12,83 +12,20 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vae_pipeline.serving.bento import UNLIMITED
-from vae_pipeline.serving.metrics import REFUSALS
+from vae_pipeline.serving.door import Door
 from vae_pipeline.serving.settings import load_service_settings
 
-__all__ = ["Door", "DrainingServer", "main"]
+__all__ = ["DrainingServer", "main"]
 
-BUSY = 6
-"""Requests being answered from which on a process is busy: a few are in its queue already."""
 GRACE = 15.0
 """Seconds that connections have to send their last request after the process was told to end."""
-_BUSY = b'{"error": "as many requests as allowed are being answered; try again in a moment", "field": null}'
-_BUSY_HEADERS = [
-    (b"content-type", b"application/json"),
-    (b"content-length", str(len(_BUSY)).encode()),
-    (b"retry-after", b"1"),
-]
-_STATIC = "/static_content/"
 STREAM_MESSAGE = 4 * 2**20
 """Bytes of a message of a stream."""
-
-
-class Door:
-    """What stands before the app: turns requests away when there are too many, and ends connections.
-
-    A refusal must cost next to nothing: BentoML's own limit stands behind its metrics and tracing, and a process that
-    is asked for twice what it can do would spend its time on refusals.
-
-    Clients keep their connections, so by chance one process may have most of them. The answers of a busy process
-    therefore tell the client to close; its next connection is taken by whichever process is free.
-
-    BentoML's metrics are labelled with the path that was asked, so paths that nobody serves are all asked as one: a
-    scanner would else grow them without end.
-
-    Attributes:
-        answering: requests that are being answered.
-        closing: whether every answer is to be the last of its connection.
-    """
-
-    def __init__(self, app: ASGIApp, most: int, paths: frozenset[str] = frozenset()) -> None:
-        """Stand before ``app``, which answers ``most`` requests at once on these paths; none stated are all."""
-        self.app, self.most, self.paths = app, most, paths
-        self.answering = 0
-        self.closing = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        if self.paths and scope["path"] not in self.paths and not scope["path"].startswith(_STATIC):
-            scope = {**scope, "path": "/unknown", "raw_path": b"/unknown"}
-        if self.answering >= self.most and scope["path"] not in UNLIMITED:
-            REFUSALS.labels("429").inc()
-            await send({"type": "http.response.start", "status": 429, "headers": _BUSY_HEADERS})
-            await send({"type": "http.response.body", "body": _BUSY})
-            return
-
-        async def told(message: Message) -> None:
-            if message["type"] == "http.response.start" and (self.closing or self.answering > BUSY):
-                kept = [(name, value) for name, value in message["headers"] if name.lower() != b"connection"]
-                message = {**message, "headers": [*kept, (b"connection", b"close")]}
-            await send(message)
-
-        self.answering += 1
-        try:
-            await self.app(scope, receive, told)
-        finally:
-            self.answering -= 1
 
 
 class DrainingServer(uvicorn.Server):
@@ -116,15 +53,6 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _paths(routes: Iterable[BaseRoute]) -> Iterator[str]:
-    """The paths of an app and of those that are mounted at its root."""
-    for route in routes:
-        if isinstance(route, Mount):
-            yield from _paths(route.routes) if not route.path else ()
-        elif isinstance(route, Route | WebSocketRoute):
-            yield route.path
-
-
 def main() -> None:
     """Serve the Bento whose source is the current folder."""
     parser = argparse.ArgumentParser(prog="python -m vae_pipeline.serving.worker", description=__doc__)
@@ -140,8 +68,7 @@ def main() -> None:
 
     module = importlib.import_module("service")
     service = next(value for value in vars(module).values() if isinstance(value, bentoml.Service))
-    app = cast(Starlette, service.to_asgi())
-    door = Door(app, settings.concurrency, frozenset(_paths(app.routes)))
+    door = cast(Door, service.to_asgi())
     config = uvicorn.Config(
         door,
         log_config=None,

@@ -1,18 +1,26 @@
 """The service of a packed Bento, really running: every endpoint, hand-over, a killed worker."""
 
+import contextlib
 import importlib.util
+import json
 import os
 import signal
+import socket
+import sys
 import threading
 from pathlib import Path
 
 import httpx
 import pytest
+from httpx_ws import WebSocketDisconnect, connect_ws
 
+from infra.services.program import Program, free_port, wait_for
 from vae_pipeline.errors import PackingError
 from vae_pipeline.packing import supervisor as supervising
 from vae_pipeline.packing.pack import model_folder, pack
+from vae_pipeline.packing.store import bentoml_environment
 from vae_pipeline.packing.supervisor import Supervisor
+from vae_pipeline.serving.door import TRY_LATER
 from vae_pipeline.settings import load_settings
 
 CLIENT = Path(__file__).parents[2] / "docs/examples/client.py"
@@ -68,6 +76,72 @@ def test_bentomls_own_pages_are_there(served):
     assert httpx.get(f"{base}/wp-login.php").status_code == 404
     assert "wp-login" not in httpx.get(f"{base}/metrics").text
     assert 'vae_predictions_total{alarm="true"' in httpx.get(f"{base}/metrics").text or asked(served, b"").is_error
+
+
+@pytest.fixture(scope="module", params=["vae-pipeline serve", "bentoml serve"])
+def limited(request, trained_home, packed_home, tmp_path_factory):
+    """The address of a service that answers one request and one stream at once, each request within a second."""
+    limits = {f"VAE_PIPELINE_SERVICE_{name}": "1" for name in ("CONCURRENCY", "MAX_STREAMS", "TIMEOUT", "WORKERS")}
+    with trained_home.entered(), contextlib.ExitStack() as running:
+        if request.param == "vae-pipeline serve":
+            supervisor = Supervisor(load_settings(), "127.0.0.1", 0, 1, variables=limits)
+            running.callback(supervisor.close)
+            supervisor.serve(packed_home.tag, packed_home.path)
+            port = supervisor.port
+        else:
+            port = free_port()
+            command = [sys.executable, "-m", "bentoml", "serve", packed_home.tag, "--port", str(port)]
+            log = tmp_path_factory.mktemp("limited") / "log"
+            running.callback(Program(command, port, log, bentoml_environment(load_settings()) | limits).stop)
+            wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").is_success, "bentoml serve is not ready")
+        yield f"http://127.0.0.1:{port}"
+
+
+def sample(address, name, **labels):
+    """The value of a metric; 0 where it was never counted."""
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    lines = httpx.get(f"{address}/metrics").text.splitlines()
+    found = [line for line in lines if line.startswith(f"{name}{{") and all(label in line for label in wanted)]
+    return sum(float(line.rpartition(" ")[2]) for line in found)
+
+
+def test_too_many_and_too_slow_are_told_and_counted_however_it_is_started(limited, example):
+    port = limited.rpartition(":")[2]
+    with socket.create_connection(("127.0.0.1", int(port))) as slow:
+        head = b"POST /predict HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: text/csv\r\n"
+        slow.sendall(head + b"Content-Length: 9\r\n\r\nunit")
+        wait_for(lambda: httpx.get(f"{limited}/models").status_code == 429, "the place is not taken")
+        refused = httpx.post(f"{limited}/predict", content=example, headers={"Content-Type": "text/csv"})
+        assert httpx.get(f"{limited}/livez").is_success
+        head, _, body = slow.makefile("rb").read().decode().partition("\r\n\r\n")
+    assert (refused.status_code, refused.headers["retry-after"], refused.json()["field"]) == (429, "1", None)
+    assert head.startswith("HTTP/1.1 504")
+    assert set(json.loads(body)) == {"error", "field"}
+    assert sample(limited, "vae_refusals_total", status="429") >= 2
+    assert sample(limited, "vae_refusals_total", status="504") == 1
+    assert sample(limited, "bentoml_service_request_total", http_response_code="504") == 1
+
+
+def test_an_idle_stream_takes_no_place_from_requests_and_one_too_many_is_closed(limited, example):
+    stream = f"{limited.replace('http', 'ws', 1)}/stream"
+    with connect_ws(stream):
+        answer = httpx.post(f"{limited}/predict", content=example, headers={"Content-Type": "text/csv"})
+        assert answer.status_code == 200
+        with connect_ws(stream) as refused:
+            assert "try again" in json.loads(refused.receive_text(5))["error"]
+            with pytest.raises(WebSocketDisconnect) as closed:
+                refused.receive_text(5)
+    assert closed.value.code == TRY_LATER
+
+
+def test_paths_that_nobody_serves_are_one_label_however_it_is_started(limited):
+    for place in range(3):
+        assert httpx.get(f"{limited}/static_content/scanned-{place}").status_code == 404
+        with contextlib.suppress(Exception), connect_ws(f"{limited.replace('http', 'ws', 1)}/scanned-{place}"):
+            pass
+    metrics = httpx.get(f"{limited}/metrics").text
+    assert "scanned" not in metrics
+    assert 'endpoint="/unknown"' in metrics
 
 
 def test_a_hand_over_loses_no_request(served, packed_home, example):
