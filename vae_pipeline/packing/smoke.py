@@ -12,12 +12,15 @@ from vae_pipeline.errors import PackingError
 from vae_pipeline.packing.pack import PackedBento
 from vae_pipeline.packing.store import bentoml_home, run
 from vae_pipeline.packing.supervisor import Supervisor
+from vae_pipeline.processes import locked
 from vae_pipeline.records import Record
 from vae_pipeline.serving.served import TOLERANCE
 from vae_pipeline.settings import Settings
 
-__all__ = ["SmokeTest", "environment", "environment_folder", "smoke_test"]
+__all__ = ["INSTALLED", "SmokeTest", "environment", "environment_folder", "smoke_test"]
 
+INSTALLED = "installed"
+"""The file that stands in an environment once all packages are there."""
 _PINS = "src/requirements.txt"
 
 
@@ -46,14 +49,17 @@ def environment(settings: Settings, packed: PackedBento) -> Path:
         PackingError: pip could not install it; the message ends with what it said.
     """
     folder = environment_folder(settings, packed.path)
-    marker = folder / "installed"
-    if marker.exists():
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)  # of an installation that was cut off: scripts know their own path
-    run([sys.executable, "-m", "venv", str(folder)], "venv")
-    pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, "--no-deps", "--require-hashes", "-r", str(packed.path / _PINS)], "pip install")
-    marker.touch()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = folder.with_suffix(".lock")
+    lock.touch()
+    with locked(lock):  # all lines pin the same: the second waits for what the first installs
+        if (folder / INSTALLED).exists():
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)  # of an installation that was cut off: scripts know their own path
+        run([sys.executable, "-m", "venv", str(folder)], "venv")
+        pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        run([*pip, "--no-deps", "--require-hashes", "-r", str(packed.path / _PINS)], "pip install")
+        (folder / INSTALLED).touch()
     return folder
 
 
