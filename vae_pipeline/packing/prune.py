@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from vae_pipeline.packing.smoke import environment_folder
+from vae_pipeline.detector.packed import PACKED
+from vae_pipeline.packing.smoke import INSTALLED, environment_folder
 from vae_pipeline.packing.store import bentoml_home
 from vae_pipeline.processes import locked
 from vae_pipeline.records import Line
@@ -15,7 +16,8 @@ __all__ = ["prune"]
 def prune(settings: Settings, line: Line, keep: int) -> list[str]:
     """Remove all but the newest Bentos of a line, and what only they needed; gives the tags that went.
 
-    A Bento that is served stays, whatever its age.
+    A Bento that is served stays, whatever its age. The store may be shared with other work of BentoML's: of models and
+    environments only those go that were made here.
 
     Args:
         settings: home, where Bentos lie.
@@ -31,14 +33,19 @@ def prune(settings: Settings, line: Line, keep: int) -> list[str]:
                     shutil.rmtree(folder)
                     gone.append(f"{line}:{folder.name}")
         needed = {tag for folder in _bentos(home, line) for tag in (folder / "src/models.txt").read_text().split()}
-        for folder in sorted(home.glob(f"models/{line}-*/*/")):
+        for folder in _ours(home, f"models/{line}-*/*", PACKED):
             if f"{folder.parent.name}:{folder.name}" not in needed:
                 shutil.rmtree(folder)
         environments = {environment_folder(settings, folder) for folder in _bentos(home, "*")}
-        for folder in sorted(home.glob("environments/*/")):
+        for folder in _ours(home, "environments/*", INSTALLED):
             if folder not in environments:
                 shutil.rmtree(folder)
     return gone
+
+
+def _ours(home: Path, pattern: str, holding: str) -> list[Path]:
+    """Folders that hold the file by which what was made here is known."""
+    return sorted(file.parent for file in home.glob(f"{pattern}/{holding}"))
 
 
 def _bentos(home: Path, line: str) -> list[Path]:

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
+from vae_pipeline.detector.packed import PACKED
 from vae_pipeline.packing.prune import prune
-from vae_pipeline.packing.smoke import environment_folder
+from vae_pipeline.packing.smoke import INSTALLED, environment_folder
 from vae_pipeline.packing.store import bentoml_home
 from vae_pipeline.processes import locked
 from vae_pipeline.settings import Settings
@@ -24,10 +25,15 @@ class Store:
         (folder / "src/models.txt").write_text("".join(f"{model}\n" for model in models))
         (folder / "src/requirements.txt").write_text(pins)
         for model in models:
-            (self.home / "models" / model.replace(":", "/")).mkdir(parents=True, exist_ok=True)
-        environment_folder(self.settings, folder).mkdir(parents=True, exist_ok=True)
+            self.made(self.home / "models" / model.replace(":", "/"), PACKED)
+        self.made(environment_folder(self.settings, folder), INSTALLED)
         os.utime(folder, (1e9 - age, 1e9 - age))
         return folder
+
+    @staticmethod
+    def made(folder, holding):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / holding).touch()
 
     def __call__(self, pattern):
         return {str(folder.relative_to(self.home)) for folder in self.home.glob(pattern)}
@@ -76,6 +82,18 @@ def test_a_bento_that_is_served_stays_with_its_models(store):
         assert store("models/*/*") == {"models/vision-a/1", "models/vision-a/2"}
     assert prune(store.settings, "vision", 1) == ["vision:a"]
     assert store("models/*/*") == {"models/vision-a/2"}
+
+
+def test_what_others_keep_in_the_same_store_stays(store):
+    store.bento("vision/a", 0, ["vision-a:1"])
+    store.made(store.home / "models/vision-resnet50/1", "model.yaml")
+    store.made(store.home / "environments/mine", "pyvenv.cfg")
+    store.made(store.home / "models/vision-a/0", PACKED)
+    store.made(store.home / "environments/0a1b", INSTALLED)
+    prune(store.settings, "vision", 1)
+    assert store("models/*/*") == {"models/vision-a/1", "models/vision-resnet50/1"}
+    assert "environments/mine" in store("environments/*")
+    assert "environments/0a1b" not in store("environments/*")
 
 
 def test_a_store_without_bentos_is_left(store):
