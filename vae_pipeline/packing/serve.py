@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import signal
+import time
 from collections.abc import Iterator
 
 from vae_pipeline.detector.packed import EXAMPLE
@@ -13,9 +14,12 @@ from vae_pipeline.records import Line
 from vae_pipeline.registry.shelf import Shelf
 from vae_pipeline.settings import Settings
 
-__all__ = ["serve"]
+__all__ = ["LONGEST_PAUSE", "Following", "serve"]
 
 _LOGGER = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 60.0
+"""Seconds after which champions that failed are tried again, however often they did."""
 
 
 def serve(
@@ -38,30 +42,66 @@ def serve(
     supervisor = Supervisor(settings, host, port, workers)
     try:
         with _interrupted():
+            seen = _champions(shelf, line)  # before they are packed: of a change from here on the next look hears
             packed = pack(settings, shelf, line)
             supervisor.serve(packed.tag, packed.path)
             print(_told(packed, line, host, supervisor.port, follow), flush=True)
-            seen = _champions(shelf, line)
-
-            def look() -> None:
-                nonlocal seen
-                try:
-                    now = _champions(shelf, line)
-                    if now == seen:
-                        return
-                    packed = pack(settings, shelf, line)
-                    if packed.tag != supervisor.tag:
-                        supervisor.serve(packed.tag, packed.path)
-                        print(f"now {packed.tag}: {_models(packed)}", flush=True)
-                    seen = now
-                except VaePipelineError as error:
-                    _LOGGER.warning("%s is served on: %s", supervisor.tag, error)
-
-            supervisor.watch(look if follow else lambda: None, follow or 60.0)
+            if follow:
+                supervisor.watch(Following(settings, shelf, line, supervisor, seen, follow).look, follow)
+            else:
+                supervisor.watch(lambda: None)
     except KeyboardInterrupt:
         print("ending; answering what has come", flush=True)
     finally:
         supervisor.close()
+
+
+class Following:
+    """Looks at the registry for a running service, which is served on whatever comes of it.
+
+    Attributes:
+        seen: champions that are served.
+        pause: seconds until the next try: those between two looks, doubled by each failure, up to `LONGEST_PAUSE`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        shelf: Shelf,
+        line: Line,
+        supervisor: Supervisor,
+        seen: list[tuple[str, int]],
+        every: float,
+    ) -> None:
+        self.settings, self.shelf, self.supervisor = settings, shelf, supervisor
+        self.line: Line = line
+        self.seen, self.every, self.pause = seen, every, every
+        self._due = 0.0
+
+    def look(self) -> None:
+        """Hand over to other champions, if there are any; a failure is logged and tried again later."""
+        if time.monotonic() < self._due:
+            return
+        try:
+            self._follow()
+        except Exception as error:
+            self.pause = min(2 * self.pause, max(LONGEST_PAUSE, self.every))
+            self._due = time.monotonic() + self.pause
+            known = isinstance(error, VaePipelineError)  # one sentence that says what to do; of others, all there is
+            told = "%s is served on, and champions are looked at again in %.0f s: %s"
+            _LOGGER.warning(told, self.supervisor.tag, self.pause, error, exc_info=None if known else error)
+        else:
+            self.pause = self.every
+
+    def _follow(self) -> None:
+        now = _champions(self.shelf, self.line)
+        if now == self.seen:
+            return
+        packed = pack(self.settings, self.shelf, self.line)
+        if packed.tag != self.supervisor.tag:
+            self.supervisor.serve(packed.tag, packed.path)
+            print(f"now {packed.tag}: {_models(packed)}", flush=True)
+        self.seen = now
 
 
 def _champions(shelf: Shelf, line: Line) -> list[tuple[str, int]]:
