@@ -1,10 +1,11 @@
 """The champions of a line as one Bento: models into BentoML's store, the service around them."""
 
+import contextlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import yaml
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.detector.packed import DETECTOR, EXAMPLE, PACKED, PackedModel, read_example, read_packed
 from vae_pipeline.errors import PackingError
-from vae_pipeline.packing.store import bentoml_home, run_bentoml
+from vae_pipeline.packing.store import COMPLETE, bentoml_home, run_bentoml
 from vae_pipeline.processes import locked
 from vae_pipeline.records import Line
 from vae_pipeline.registry.shelf import Shelf, ShelfEntry
@@ -88,9 +89,14 @@ def pack(settings: Settings, shelf: Shelf, line: Line) -> PackedBento:
     """The Bento of a line's champions, built if there is none of these models and this code yet.
 
     Raises:
-        PackingError: there is no champion, or BentoML failed.
+        PackingError: there is no champion, the store cannot be written, or BentoML failed.
     """
     entries = champions(shelf, line)
+    with _told(line):
+        return _packed(settings, shelf, line, entries)
+
+
+def _packed(settings: Settings, shelf: Shelf, line: Line, entries: Sequence[ShelfEntry]) -> PackedBento:
     home = bentoml_home(settings)
     with locked(home), tempfile.TemporaryDirectory() as work:
         context = Path(work)
@@ -99,8 +105,9 @@ def pack(settings: Settings, shelf: Shelf, line: Line) -> PackedBento:
         for entry in entries:
             name, version = _model_tag(entry)
             kept = home / "models" / name / version
-            if not kept.is_dir():
-                _import_model(shelf, entry, kept)
+            with _completed(kept) as missing:
+                if missing:
+                    _import_model(shelf, entry, kept)
             tags.append(f"{name}:{version}")
             models.append(read_packed(kept))
         (context / "models.txt").write_text("".join(f"{tag}\n" for tag in tags))
@@ -109,12 +116,43 @@ def pack(settings: Settings, shelf: Shelf, line: Line) -> PackedBento:
         version = fingerprint(sources, described)
         tag = f"{line}:{version}"
         path = home / "bentos" / line / version
-        new = not path.is_dir()
-        if new:
-            (context / "bentofile.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
-            run_bentoml(settings, "build", "--version", version, str(context), folder=context)
+        with _completed(path) as new:
+            if new:
+                (context / "bentofile.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+                run_bentoml(settings, "build", "--version", version, str(context), folder=context)
         os.utime(path)  # the newest stay when old ones are removed
     return PackedBento(tag, path, tuple(models), new)
+
+
+@contextlib.contextmanager
+def _completed(folder: Path) -> Iterator[bool]:
+    """Whether a folder has yet to be made in the block; what an earlier one left that was cut off is removed."""
+    missing = not (folder / COMPLETE).is_file()
+    if missing and folder.exists():
+        shutil.rmtree(folder)
+    yield missing
+    if missing:
+        (folder / COMPLETE).touch()
+
+
+@contextlib.contextmanager
+def _told(line: Line) -> Iterator[None]:
+    """Turn refusals of the operating system and of BentoML into one sentence.
+
+    Raises:
+        PackingError: instead of them.
+    """
+    from bentoml.exceptions import BentoMLException
+
+    try:
+        yield
+    except OSError as error:
+        why = f"{line} could not be packed ({error.strerror or error})"
+        msg = f"{error.filename or 'BENTOML_HOME'}: {why}; see to it, or set BENTOML_HOME to another disk"
+        raise PackingError(msg) from error
+    except BentoMLException as error:
+        msg = f"{line} could not be packed: BentoML says {' '.join(str(error).split())}"
+        raise PackingError(msg) from error
 
 
 def model_folder(packed: PackedBento, model: PackedModel) -> Path:

@@ -10,7 +10,10 @@ from pathlib import Path
 from vae_pipeline.errors import PackingError
 from vae_pipeline.settings import Settings
 
-__all__ = ["bentoml_environment", "bentoml_home", "run", "run_bentoml"]
+__all__ = ["COMPLETE", "bentoml_environment", "bentoml_home", "run", "run_bentoml"]
+
+COMPLETE = "complete"
+"""The file that stands in a folder of ours once all of it is there: BentoML and pip write in place."""
 
 
 def bentoml_home(settings: Settings) -> Path:
