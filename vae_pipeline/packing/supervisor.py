@@ -3,6 +3,9 @@
 The socket is opened here and inherited by the workers, so it outlives them all: what arrives while a worker restarts
 waits in the socket's queue. At a hand-over the workers of the new Bento are started first; when they say that they
 answer, the old ones are told to end, stop accepting, and leave when their connections are gone.
+
+Workers hold the reading end of a pipe whose other end is open here alone. Whatever ends this process closes it, also a
+kill that leaves no time to tell them, and they leave as if they had been told.
 """
 
 import contextlib
@@ -79,7 +82,6 @@ class Supervisor:
         self._holding = contextlib.ExitStack()
         self._workers: list[_Worker] = []
         self._leaving: list[tuple[subprocess.Popen[bytes], float]] = []
-        self._metrics = tempfile.mkdtemp(prefix="vae-pipeline-metrics-")
         try:
             self._socket = socket.create_server((host, port), backlog=2048)
         except OSError as error:
@@ -87,6 +89,9 @@ class Supervisor:
             raise PackingError(msg) from error
         self._socket.set_inheritable(True)
         self.port = int(self._socket.getsockname()[1])
+        self._metrics = tempfile.mkdtemp(prefix="vae-pipeline-metrics-")
+        lifeline, alive = os.pipe()
+        self._lifeline, self._alive = os.fdopen(lifeline, "rb"), os.fdopen(alive, "wb")
 
     def serve(self, tag: str, bento: Path) -> None:
         """Hand over to the Bento in the folder ``bento``; returns when its workers answer.
@@ -99,10 +104,11 @@ class Supervisor:
         holding.enter_context(locked(bento, shared=True))
         try:
             started.extend(self._start(bento / "src") for _ in range(self.count))
-        except PackingError:
+        except BaseException:  # also when it is interrupted
             holding.close()
             for worker in started:
                 worker.process.kill()
+                worker.process.wait()
             raise
         for worker in self._workers:
             self._leave(worker)
@@ -157,6 +163,8 @@ class Supervisor:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+        self._alive.close()
+        self._lifeline.close()
         self._holding.close()
         shutil.rmtree(self._metrics, ignore_errors=True)
 
@@ -172,13 +180,15 @@ class Supervisor:
     def _start(self, source: Path) -> _Worker:
         ready, said = os.pipe()
         command = [str(self.python), "-m", "vae_pipeline.serving.worker"]
-        command += ["--fd", str(self._socket.fileno()), "--ready", str(said)]
+        inherited = {"--fd": self._socket.fileno(), "--ready": said, "--lifeline": self._lifeline.fileno()}
+        for option, descriptor in inherited.items():
+            command += [option, str(descriptor)]
         environment = bentoml_environment(self.settings)
         environment |= {"PROMETHEUS_MULTIPROC_DIR": self._metrics, "PYTHONPATH": str(source)}
         environment |= {"VAE_PIPELINE_HOME": str(self.settings.home), **self.variables}
         try:
             process = subprocess.Popen(
-                command, cwd=source, env=environment, pass_fds=(self._socket.fileno(), said), start_new_session=True
+                command, cwd=source, env=environment, pass_fds=tuple(inherited.values()), start_new_session=True
             )
         finally:
             os.close(said)
@@ -187,6 +197,10 @@ class Supervisor:
                 process.kill()
                 msg = f"{source}: a worker did not answer (exit status {process.wait()}); what it said stands above"
                 raise PackingError(msg)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
         finally:
             os.close(ready)
         return _Worker(process, time.monotonic())

@@ -2,11 +2,13 @@
 
 ``python -m vae_pipeline.serving.worker --fd 3`` in the source folder of a Bento. It differs from BentoML's own worker
 in how it ends: it stops accepting, answers what has come with ``Connection: close`` and leaves when nobody is
-connected, so that another process can take over on the same socket without a request lost.
+connected, so that another process can take over on the same socket without a request lost. It also ends when the
+process that started it does, whatever became of that one.
 """
 
 import argparse
 import asyncio
+import contextlib
 import importlib
 import os
 import socket
@@ -31,16 +33,33 @@ STREAM_MESSAGE = 4 * 2**20
 class DrainingServer(uvicorn.Server):
     """A server that says when it is ready, and lets its connections end before it does."""
 
-    def __init__(self, config: uvicorn.Config, door: Door, ready: int | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, door: Door, ready: int | None = None, lifeline: int | None = None
+    ) -> None:
+        """Serve what stands behind ``door``.
+
+        Args:
+            config: of uvicorn.
+            door: the app.
+            ready: file descriptor that gets a byte when requests are answered.
+            lifeline: reading end of a pipe into which nothing is written; its end tells the server to end.
+        """
         super().__init__(config)
-        self.door, self.ready = door, ready
+        self.door, self.ready, self.lifeline = door, ready, lifeline
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then write a byte to ``ready``."""
+        if self.lifeline is not None:
+            asyncio.get_running_loop().add_reader(self.lifeline, self._left_alone, self.lifeline)
         await super().startup(sockets)
         if self.started and self.ready is not None:
-            os.write(self.ready, b"1")
+            with contextlib.suppress(BrokenPipeError):  # who waits for it is gone, as the lifeline will say
+                os.write(self.ready, b"1")
             os.close(self.ready)
+
+    def _left_alone(self, lifeline: int) -> None:
+        asyncio.get_running_loop().remove_reader(lifeline)
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, wait for the connections there are, then end."""
@@ -61,6 +80,7 @@ def main() -> None:
     listening.add_argument("--port", type=int, help="to listen on by itself")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--ready", type=int, help="file descriptor that gets a byte when requests are answered")
+    parser.add_argument("--lifeline", type=int, help="file descriptor of a pipe; its end ends this process")
     options = parser.parse_args()
     sys.path.insert(0, str(Path.cwd()))
     settings = load_service_settings()
@@ -82,7 +102,7 @@ def main() -> None:
         listener = socket.socket(fileno=options.fd)
     else:
         listener = socket.create_server((options.host, options.port), backlog=2048)
-    DrainingServer(config, door, options.ready).run(sockets=[listener])
+    DrainingServer(config, door, options.ready, options.lifeline).run(sockets=[listener])
 
 
 if __name__ == "__main__":
