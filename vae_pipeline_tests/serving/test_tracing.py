@@ -1,13 +1,17 @@
 """What a service tells a collector and its log of a request."""
 
+import asyncio
 import json
 import logging
 
 import numpy as np
 import pytest
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.trace import get_current_span
 
 from vae_pipeline.logs import JsonLines
+from vae_pipeline.serving.bento import service_options
 from vae_pipeline_tests.connectors.servers import Answers
 from vae_pipeline_tests.serving.packed import service
 
@@ -91,3 +95,20 @@ def test_the_log_of_a_request_names_model_version_and_request(packed_table, capl
     for name in ("model", "version", "data_version", "request"):
         assert line[name] == answer[name]
     assert (line["service"], line["samples"], line["level"]) == ("timeseries", 3, "info")
+
+
+def test_bentoml_records_no_spans_of_its_own():
+    import bentoml
+
+    recorded = []
+
+    async def app(_scope, _receive, _send):
+        recorded.append(get_current_span().is_recording())
+
+    class Bare:
+        pass
+
+    door = bentoml.service(name="bare", **service_options())(Bare).to_asgi()
+    (theirs,) = [each for each in door.app.user_middleware if each.cls is OpenTelemetryMiddleware]
+    asyncio.run(theirs.cls(app, **theirs.kwargs)({"type": "http", "path": "/predict", "headers": []}, None, None))
+    assert recorded == [False]
