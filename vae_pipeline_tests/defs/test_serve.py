@@ -1,14 +1,13 @@
 """The service of a packed Bento, really running: every endpoint, hand-over, a killed worker."""
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,14 +15,15 @@ from httpx_ws import WebSocketDisconnect, connect_ws
 
 from infra.services.program import Program, free_port, wait_for
 from vae_pipeline.errors import PackingError
+from vae_pipeline.monitoring.reading import is_log_file, log_batches, log_folder
 from vae_pipeline.packing import supervisor as supervising
 from vae_pipeline.packing.pack import model_folder, pack
 from vae_pipeline.packing.store import bentoml_environment
 from vae_pipeline.packing.supervisor import Supervisor
 from vae_pipeline.serving.door import TRY_LATER
 from vae_pipeline.settings import load_settings
-
-CLIENT = Path(__file__).parents[2] / "docs/examples/client.py"
+from vae_pipeline.storage import open_storage
+from vae_pipeline_tests.serving.documented import client, curl_lines
 
 pytestmark = [pytest.mark.slow, pytest.mark.services]
 
@@ -31,7 +31,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.services]
 @pytest.fixture(scope="module")
 def served(trained_home, packed_home):
     with trained_home.entered():
-        supervisor = Supervisor(load_settings(), "127.0.0.1", 0, 1)
+        often = {"VAE_PIPELINE_SERVICE_LOG_EVERY": "0.5"}
+        supervisor = Supervisor(load_settings(), "127.0.0.1", 0, 1, variables=often)
         try:
             supervisor.serve(packed_home.tag, packed_home.path)
             yield supervisor
@@ -59,23 +60,32 @@ def asked(served, example):
 
 
 def test_the_example_client_works_against_the_served_bento(served, capsys):
-    spec = importlib.util.spec_from_file_location("client", CLIENT)
-    client = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(client)
-    client.main(f"http://127.0.0.1:{served.port}", "tiny")
+    client().main(f"http://127.0.0.1:{served.port}", "tiny")
     told = capsys.readouterr().out
     assert "stream" in told
     assert "metrics 0" not in told
 
 
-def test_bentomls_own_pages_are_there(served):
+@pytest.mark.parametrize("page", ["README.md", "docs/serving.md"])
+def test_the_curl_lines_of_the_documents_work(served, example, page, tmp_path):
+    last = str(len(example.splitlines()) - 1)  # row of the example, which ends a window
+    asked = curl_lines(page, "3100", served.port, {"sample_turbofan": "tiny", "row=54": f"row={last}"})
+    assert len(asked) >= 2
+    for line in asked:
+        said = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        assert "error" not in json.loads(said or "{}"), line
+
+
+def test_bentomls_own_pages_are_there(served, example):
     base = f"http://127.0.0.1:{served.port}"
     paths = httpx.get(f"{base}/docs.json").json()["paths"]
     assert {"/predict", "/explain", "/models", "/drift", "/healthz", "/metrics"} <= set(paths)
     assert all(httpx.get(base + path).status_code == 200 for path in ("/healthz", "/livez", "/readyz"))
     assert httpx.get(f"{base}/wp-login.php").status_code == 404
     assert "wp-login" not in httpx.get(f"{base}/metrics").text
-    assert 'vae_predictions_total{alarm="true"' in httpx.get(f"{base}/metrics").text or asked(served, b"").is_error
+    before = sample(base, "vae_predictions_total")
+    answered = asked(served, example).json()["results"]
+    assert sample(base, "vae_predictions_total") == before + len(answered)
 
 
 @pytest.fixture(scope="module", params=["vae-pipeline serve", "bentoml serve"])
@@ -93,7 +103,8 @@ def limited(request, trained_home, packed_home, tmp_path_factory):
             command = [sys.executable, "-m", "bentoml", "serve", packed_home.tag, "--port", str(port)]
             log = tmp_path_factory.mktemp("limited") / "log"
             running.callback(Program(command, port, log, bentoml_environment(load_settings()) | limits).stop)
-            wait_for(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").is_success, "bentoml serve is not ready")
+            # its supervisor listens before a worker is there to answer
+            httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).raise_for_status()
         yield f"http://127.0.0.1:{port}"
 
 
@@ -173,14 +184,46 @@ def test_a_hand_over_loses_no_request(served, packed_home, example):
     assert {process.returncode for process in old} <= {0, -signal.SIGTERM}  # told to end, not killed
 
 
-def test_a_killed_worker_is_started_again_on_the_same_socket(served, example, monkeypatch):
+def test_a_worker_killed_under_load_is_started_again_and_logs_nothing_twice(served, example, trained_home, monkeypatch):
     monkeypatch.setattr(supervising, "_QUIET", 0.0)
-    (killed,) = served.processes
-    os.kill(killed, signal.SIGKILL)
-    served._workers[0].process.wait(60)
-    served.tend()
-    assert served.processes != [killed]
-    assert asked(served, example).status_code == 200
+    over, answers = threading.Event(), []
+
+    def ask():
+        while not over.is_set():
+            with contextlib.suppress(httpx.TransportError):  # what the killed worker had taken
+                answers.append(asked(served, example))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_for(lambda: len(answers) > 20, "the first worker does not answer")
+        (killed,) = served.processes
+        os.kill(killed, signal.SIGKILL)
+        served._workers[0].process.wait(60)
+        served.tend()
+        assert served.processes != [killed]
+        before = len(answers)
+        wait_for(lambda: len(answers) > before + 20, "the second worker does not answer")
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert {answer.status_code for answer in answers} == {200}
+    requests = [answer.json()["request"] for answer in answers]
+    with trained_home.entered():
+        storage = open_storage(load_settings())
+    wait_for(lambda: set(requests[before:]) <= {row.rpartition("-")[0] for row in logged(storage)}, "rows are missing")
+    rows = logged(storage)
+    assert len(rows) == len(set(rows))
+    assert len(requests) == len(set(requests))
+
+
+def logged(storage):
+    """The ids of all rows of the prediction log: request and place."""
+    held = storage.files(log_folder("timeseries"))
+    keys = [file.key for file in held if is_log_file(file.key.rpartition("/")[2])]
+    return [row for key in keys for batch in log_batches(storage, key, ["id"]) for row in batch["id"].to_pylist()]
 
 
 def test_a_bento_that_does_not_come_up_leaves_the_old_one(served, packed_home, example, tmp_path):

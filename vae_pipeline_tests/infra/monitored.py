@@ -90,8 +90,8 @@ def fill_home(home: Path) -> None:
 
 
 @contextmanager
-def served(packed: Packed, folder: Path) -> Iterator[int]:
-    """The service of a packed model, which asks for a token; gives its port."""
+def served(packed: Packed, folder: Path, token: str | None = TOKEN) -> Iterator[int]:
+    """The service of a packed model, which asks for a token if there is one; gives its port."""
     port = free_port()
     folder.mkdir()
     (folder / "metrics").mkdir()
@@ -100,7 +100,7 @@ def served(packed: Packed, folder: Path) -> Iterator[int]:
         "PROMETHEUS_MULTIPROC_DIR": str(folder / "metrics"),
         "VAE_PIPELINE_HOME": str(folder),
         "VAE_PIPELINE_SERVICE_MODELS": str(packed.folder),
-        "VAE_PIPELINE_SERVICE_TOKEN": TOKEN,
+        "VAE_PIPELINE_SERVICE_TOKEN": token or "",
     }
     source = INFRA.parent / "bentos" / packed.dataset.line
     command = ["env", "-C", str(source), sys.executable, "-m", "vae_pipeline.serving.worker", "--port", str(port)]
