@@ -2,6 +2,7 @@
 
 Rows are gathered in memory and written by a thread of their own, so that no answer waits for a disk. A file appears
 whole or not at all; what a crash loses is what was answered since the last one was written, at most ``every`` seconds.
+A file that is written again, since the storage's answer was lost, has the same name and the same rows.
 Files lie under ``predictions/<line>/<dataset>/<day>/<hour>/``.
 """
 
@@ -10,7 +11,6 @@ import io
 import logging
 import threading
 import uuid
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -75,6 +75,16 @@ class Answered(NamedTuple):
     latent: np.ndarray
 
 
+class _Tried(NamedTuple):
+    """A file that may have been written though its storage said otherwise; it keeps its name and its rows until then.
+
+    Written under another name or with more rows, a row would stand twice, or escape who has read the file already.
+    """
+
+    name: str
+    answers: list[Answered]
+
+
 def table_of(answers: Sequence[Answered]) -> pa.Table:
     """The rows of some answers, in `SCHEMA`.
 
@@ -126,9 +136,11 @@ class PredictionLog:
         self.storage, self.line, self.every, self.most = storage, line, every, most
         self.on_dropped: Callable[[int], object] = lambda _: None
         self.on_failure: Callable[[], object] = lambda: None
-        self._waiting: list[Answered] = []
+        self._fresh: dict[str, list[Answered]] = {}
+        self._tried: dict[str, _Tried] = {}
         self._rows = 0
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._over = threading.Event()
         self._told = False
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
@@ -137,10 +149,11 @@ class PredictionLog:
     def add(self, answered: Answered) -> None:
         """Take the rows of a request; they are written within ``every`` seconds."""
         count = len(answered.score)
+        folder = f"{answered.dataset}/{answered.time.astimezone(dt.UTC):%Y-%m-%d/%H}"
         with self._lock:
             room = self._rows + count <= self.most
             if room:
-                self._waiting.append(answered)
+                self._fresh.setdefault(folder, []).append(answered)
                 self._rows += count
         if not room:
             self._tell(self.on_dropped, count)
@@ -151,36 +164,45 @@ class PredictionLog:
         self._thread.join()
 
     def flush(self) -> None:
-        """Write what waits; what cannot be written waits on."""
-        with self._lock:
-            taken, self._waiting, self._rows = self._waiting, [], 0
-        by_hour: dict[tuple[str, str], list[Answered]] = defaultdict(list)
-        for answered in taken:
-            by_hour[answered.dataset, f"{answered.time.astimezone(dt.UTC):%Y-%m-%d/%H}"].append(answered)
-        left: list[Answered] = []
-        for (dataset, hour), group in by_hour.items():
-            key = f"predictions/{self.line}/{dataset}/{hour}/{uuid.uuid4().hex}.parquet"
-            try:
-                table = self._table(group)
-                if table is None:
+        """Write what waits; what cannot be written waits on, and what comes to its folder waits behind it."""
+        with self._writing:
+            with self._lock:
+                folders = list({**self._tried, **self._fresh})
+            for folder in folders:
+                if folder in self._tried and not self._written(folder):
                     continue
+                with self._lock:
+                    fresh = self._fresh.pop(folder, [])
+                if fresh:
+                    self._tried[folder] = _Tried(f"{uuid.uuid4().hex}.parquet", fresh)
+                    self._written(folder)
+
+    def _written(self, folder: str) -> bool:
+        """Whether the file of a folder that was or is to be tried could be written."""
+        name, group = self._tried[folder]
+        try:
+            table = self._table(group)
+            if table is not None:
                 buffer = io.BytesIO()
                 pq.write_table(table, buffer, compression="zstd")
-                self.storage.write_bytes(key, buffer.getvalue())
-            except Exception as error:  # whatever it is, the rows wait
-                self._tell(self.on_failure)
-                left += group
-                if not self._told:
-                    known = isinstance(error, VaePipelineError)
-                    text = f"{self.most:,}"
-                    _LOGGER.warning("predictions wait in memory, up to %s rows: %s", text, error, exc_info=not known)
-                self._told = True
-            else:
+                self.storage.write_bytes(f"predictions/{self.line}/{folder}/{name}", buffer.getvalue())
                 self._told = False
-        if left:
-            with self._lock:
-                self._waiting = left + self._waiting
-                self._rows += sum(len(each.score) for each in left)
+        except Exception as error:  # whatever it is, the rows wait
+            self._tell(self.on_failure)
+            if not self._told:
+                known = isinstance(error, VaePipelineError)
+                text = f"{self.most:,}"
+                _LOGGER.warning("predictions wait in memory, up to %s rows: %s", text, error, exc_info=not known)
+            self._told = True
+            return False
+        del self._tried[folder]
+        self._left(group)
+        return True
+
+    def _left(self, group: Sequence[Answered]) -> None:
+        """Count rows as waiting no longer."""
+        with self._lock:
+            self._rows -= sum(len(answered.score) for answered in group)
 
     def _table(self, group: list[Answered]) -> pa.Table | None:
         """The rows of a group, taken out of it those that can never become rows; None where nothing is left."""
@@ -191,7 +213,8 @@ class PredictionLog:
                 try:
                     table_of([answered])
                 except Exception:  # it would keep the others from becoming rows
-                    group.remove(answered)
+                    group[:] = [each for each in group if each is not answered]
+                    self._left([answered])
                     self._tell(self.on_failure)
                     self._tell(self.on_dropped, len(answered.score))
                     _LOGGER.exception("the predictions of request %s are no rows", answered.request)
@@ -204,7 +227,8 @@ class PredictionLog:
             self._flush_always()
         self._flush_always()
         with self._lock:
-            lost, self._waiting, self._rows = self._rows, [], 0
+            lost, self._rows = self._rows, 0
+            self._fresh.clear()
         if lost:
             self._tell(self.on_dropped, lost)
             _LOGGER.warning("%s predictions are lost: they could not be written before the end", f"{lost:,}")

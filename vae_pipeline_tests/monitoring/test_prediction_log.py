@@ -153,6 +153,29 @@ def test_a_storage_that_fails_loses_nothing_and_tells(opened):
     assert shelf.ids() == sorted(f"{name}-{place}" for name in ("r0", "r1", "r2", "later") for place in (0, 1))
 
 
+class Deaf(Shelf):
+    """A storage that writes, and whose answers are lost ``broken`` times."""
+
+    def write_bytes(self, key, content):
+        self.files.setdefault(key, content)
+        assert self.files[key] == content
+        if self.broken:
+            self.broken -= 1
+            raise self.fault
+
+
+def test_rows_whose_writing_was_not_answered_stand_in_one_file(opened):
+    shelf = Deaf(broken=2)
+    log = opened(shelf)
+    log.add(answered("first"))
+    log.flush()
+    log.add(answered("second"))  # of the same hour: who has read the first file would not see it there
+    log.flush()
+    log.flush()
+    assert shelf.ids() == ["first-0", "first-1", "second-0", "second-1"]
+    assert len(shelf.files) == 2
+
+
 def test_an_hour_that_cannot_be_written_does_not_keep_another(opened):
     shelf = Shelf(broken=1)
     log = opened(shelf)
