@@ -17,6 +17,7 @@ normal calibration images, and the sum over the chosen maps.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -56,22 +57,26 @@ class ImageObservation(NamedTuple):
     segmentation: np.ndarray | None
 
 
-def evidence(batch: ImageObservation, smoothing: float) -> np.ndarray:
-    """Blurred maps in the order of `MAPS`, shape (n, 3, size, size), float32; the head's is 0 without a head.
+def evidence(batch: ImageObservation, smoothing: float, names: tuple[str, ...] = MAPS) -> np.ndarray:
+    """Blurred maps, shape (n, len(names), size, size), float32; the head's is 0 without a head.
 
     Args:
         batch: observed images.
         smoothing: standard deviation of the blur, as a share of the side.
+        names: of `MAPS`, in the order wanted; no other is made.
     """
-    images, reconstruction = _planes(batch.images) / np.float32(255), _planes(batch.reconstruction)
-    difference = images - reconstruction
-    difference -= _medians(difference)
-    n, _, height, width = images.shape
-    found = np.zeros((n, len(MAPS), height, width), dtype=np.float32)
-    found[:, 0] = np.abs(difference, out=difference).mean(1)
-    found[:, 1] = _structure(images.mean(1), reconstruction.mean(1))
-    if batch.segmentation is not None:
-        found[:, 2] = np.clip(batch.segmentation, -_ODDS, _ODDS)
+    n, height, width, _ = batch.images.shape
+    found = np.zeros((n, len(names), height, width), dtype=np.float32)
+    if "head" in names and batch.segmentation is not None:
+        found[:, names.index("head")] = np.clip(batch.segmentation, -_ODDS, _ODDS)
+    if "residual" in names or "structure" in names:
+        images, reconstruction = _planes(batch.images) / np.float32(255), _planes(batch.reconstruction)
+        if "structure" in names:
+            found[:, names.index("structure")] = _structure(images.mean(1), reconstruction.mean(1))
+        if "residual" in names:
+            difference = np.subtract(images, reconstruction, out=images)
+            difference -= _medians(difference)
+            found[:, names.index("residual")] = np.abs(difference, out=difference).mean(1)
     return blurred(found, smoothing * height)
 
 
@@ -114,6 +119,10 @@ class NormalMaps:
     deviation: np.ndarray
     overall_mean: np.ndarray
     overall_deviation: np.ndarray
+
+    def of(self, places: list[int]) -> "NormalMaps":
+        """The same of some maps, in the order of their places."""
+        return NormalMaps(*(getattr(self, name)[places] for name in NormalMaps.__dataclass_fields__))
 
     @staticmethod
     def fit(batches: Iterable[np.ndarray]) -> "NormalMaps":
@@ -159,9 +168,10 @@ class MapScorer:
         smoothing: see `evidence`.
         top: share of the highest pixels of a map whose mean counts.
         form: the maps that are added.
-        placements: ``pixel`` or ``image`` for each of `MAPS`.
-        unit: what a pixel of a normal image exceeds once in a hundred times, for each of `MAPS`, shape (3,).
+        placements: ``pixel`` or ``image`` for each of ``names``.
+        unit: what a pixel of a normal image exceeds once in a hundred times, for each of ``names``, shape (3,).
         part_mean, part_deviation: of every part over normal calibration images, shape (3,).
+        names: the maps that it takes, in order: `MAPS`, so that forms can be compared, or those of the form alone.
     """
 
     normal: NormalMaps
@@ -172,6 +182,24 @@ class MapScorer:
     unit: np.ndarray = field(default_factory=lambda: np.ones(len(MAPS)))
     part_mean: np.ndarray = field(default_factory=lambda: np.zeros(len(MAPS)))
     part_deviation: np.ndarray = field(default_factory=lambda: np.ones(len(MAPS)))
+    names: tuple[str, ...] = MAPS
+
+    @cached_property
+    def of_form(self) -> "MapScorer":
+        """The scorer that takes the maps of its form alone; its maps and scores are the same."""
+        places = self._chosen()
+        return replace(
+            self,
+            normal=self.normal.of(places),
+            placements=tuple(self.placements[place] for place in places),
+            unit=self.unit[places],
+            part_mean=self.part_mean[places],
+            part_deviation=self.part_deviation[places],
+            names=self.form,
+        )
+
+    def _chosen(self) -> list[int]:
+        return [self.names.index(name) for name in self.form]
 
     def scaled(self, found: np.ndarray) -> np.ndarray:
         """Evidence (n, 3, size, size) in the maps' units, 0 where nothing is unusual, same shape."""
@@ -196,7 +224,7 @@ class MapScorer:
 
     def map(self, scaled: np.ndarray) -> np.ndarray:
         """The sum over the form's maps, shape (n, size, size), float32."""
-        return scaled[:, [MAPS.index(name) for name in self.form]].sum(1)
+        return scaled[:, self._chosen()].sum(1)
 
     def highest(self, maps: np.ndarray) -> np.ndarray:
         """The mean of the highest pixels over the last two axes, float64."""
@@ -210,7 +238,7 @@ class MapScorer:
 
     def combine(self, parts: np.ndarray) -> np.ndarray:
         """The score of each image, shape (n,): the sum of the standardised parts of the form."""
-        chosen = [MAPS.index(name) for name in self.form]
+        chosen = self._chosen()
         return ((parts[:, chosen] - self.part_mean[chosen]) / self.part_deviation[chosen]).sum(1)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -229,5 +257,5 @@ class MapScorer:
     ) -> "MapScorer":
         """The scorer that `to_arrays` wrote."""
         normal = NormalMaps(**{name: arrays[name] for name in NormalMaps.__dataclass_fields__})
-        own = (arrays[name] for name in ("unit", "part_mean", "part_deviation"))
-        return MapScorer(normal, smoothing, top, form, placements, *own)
+        unit, part_mean, part_deviation = (arrays[name] for name in ("unit", "part_mean", "part_deviation"))
+        return MapScorer(normal, smoothing, top, form, placements, unit, part_mean, part_deviation)

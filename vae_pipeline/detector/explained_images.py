@@ -89,7 +89,7 @@ def _latents(detector: "ImageDetector", observation: ImageObservation, score: fl
 
     def moved(latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         there = decoder.decode_images(latents, np.repeat(observation.images, len(latents), axis=0))
-        return detector.judge(there)[1], there.reconstruction
+        return detector.score_observation(there), there.reconstruction
 
     return explained_latents(
         observation.latent[0],

@@ -98,8 +98,17 @@ class ImageDetector(Detector):
 
     def judge(self, batch: ImageObservation) -> tuple[np.ndarray, np.ndarray]:
         """How anomalous each pixel is, (n, size, size), float32, and the scores, (n,), of a batch."""
-        scaled = self.scorer.scaled(evidence(batch, self.scorer.smoothing))
-        return self.scorer.map(scaled), self.scorer.combine(self.scorer.parts(scaled))
+        scorer, scaled = self.scorer.of_form, self._scaled(batch)
+        return scorer.map(scaled), scorer.combine(scorer.parts(scaled))
+
+    def score_observation(self, batch: ImageObservation) -> np.ndarray:
+        """Scores of one batch, shape (n,)."""
+        scorer = self.scorer.of_form
+        return scorer.combine(scorer.parts(self._scaled(batch)))
+
+    def _scaled(self, batch: ImageObservation) -> np.ndarray:
+        scorer = self.scorer.of_form
+        return scorer.scaled(evidence(batch, scorer.smoothing, scorer.names))
 
     def observed(self, pixels: Pixels, index: np.ndarray) -> Iterator[tuple[ImageObservation, np.ndarray, np.ndarray]]:
         """Observation, maps and scores of the images ``pixels[index]``, batch by batch."""
@@ -113,7 +122,8 @@ class ImageDetector(Detector):
     def judged(self, pixels: Pixels, index: np.ndarray | None = None) -> Judged:
         """Scores and latents of uint8 images (n, size, size, 3) as `ready` gives them."""
         chosen = np.arange(len(pixels)) if index is None else index
-        return Judged.joined([Judged(scores, batch.latent) for batch, _, scores in self.observed(pixels, chosen)])
+        batches = self.session.image_batches(pixels, chosen)
+        return Judged.joined([Judged(self.score_observation(batch), batch.latent) for batch in batches])
 
     def score_arrays(self, images: np.ndarray) -> Scores:
         """Scores of uint8 images (n, height, width, 3) of any size.

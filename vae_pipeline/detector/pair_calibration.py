@@ -162,7 +162,7 @@ def _without_partner(
     places = np.unique(normal.images)
     partner = ImageView(session, split, normal.windows.take(slice(0, 1)))
     with_window, without = (
-        np.concatenate([images.judge(batch)[1] for batch in view.image_batches(normal.pixels, places)])
+        np.concatenate([images.score_observation(batch) for batch in view.image_batches(normal.pixels, places)])
         for view in (partner, ImageView(session, split))
     )
     return seen, float(np.median(without - with_window))
@@ -222,6 +222,6 @@ def _spoilt_images(images: ImageDetector, pairs: PairSet, random: np.random.Gene
             changed, mask = with_anomalies(
                 planes(pixels[some]), donors, np.ones(len(some), dtype=bool), (kind,), chance, random
             )
-            scores = images.judge(images.session.observe_images(as_pictures(changed)))[1]
+            scores = images.score_observation(images.session.observe_images(as_pictures(changed)))
             found.append(scores[mask.any((1, 2))])
     return np.concatenate(found)

@@ -103,7 +103,7 @@ class PairDetector(Detector):
     def _sides(self, found: PairObservation) -> tuple[np.ndarray | None, np.ndarray | None]:
         return (
             None if found.windows is None else self.windows.score_observation(found.windows),
-            None if found.images is None else self.images.judge(found.images)[1],
+            None if found.images is None else self.images.score_observation(found.images),
         )
 
     def judged(self, windows: np.ndarray | None, images: np.ndarray | None) -> Judged:

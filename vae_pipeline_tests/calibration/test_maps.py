@@ -71,6 +71,17 @@ class TestEvidence:
         assert (found[:, MAPS.index("head")] == 0).all()
         assert (found[:, MAPS.index("residual")] > 0).any()
 
+    @pytest.mark.parametrize("names", [("head",), ("structure",), ("head", "residual"), ("structure", "residual")])
+    def test_of_some_maps_is_theirs_in_their_order(self, names):
+        batch = observed(size=64)
+        every = evidence(batch, 0.05)
+        np.testing.assert_array_equal(evidence(batch, 0.05, names), every[:, [MAPS.index(name) for name in names]])
+
+    def test_of_the_head_alone_asks_nothing_of_the_pictures(self):
+        batch = observed()
+        spoilt = batch._replace(reconstruction=np.full_like(batch.reconstruction, np.nan))
+        np.testing.assert_array_equal(evidence(spoilt, 0.05, ("head",)), evidence(batch, 0.05, ("head",)))
+
     def test_lies_where_the_picture_was_spoilt(self):
         batch = observed(size=32)
         batch.images[:, 20:26, 6:12] = 255
@@ -176,6 +187,16 @@ class TestMapScorer:
         scaled = one.scaled(maps_of(2))
         summed = sum(scaled[:, MAPS.index(name)] for name in form)
         np.testing.assert_allclose(one.map(scaled), summed, rtol=1e-6)
+
+    @pytest.mark.parametrize("form", [("residual",), ("head", "structure"), MAPS])
+    def test_the_maps_of_the_form_alone_give_the_same_map_and_score(self, form):
+        one = scorer(form=form, placements=("pixel", "image", "image"), unit=np.array([2.0, 0.5, 1.5]))
+        one = one.with_parts(np.random.default_rng(0).normal(-1, 2, (50, 3)))
+        found, alone = maps_of(4, seed=3), one.of_form
+        scaled, less = one.scaled(found), alone.scaled(found[:, [MAPS.index(name) for name in form]])
+        assert less.shape[1] == len(form)
+        np.testing.assert_array_equal(alone.map(less), one.map(scaled))
+        np.testing.assert_array_equal(alone.combine(alone.parts(less)), one.combine(one.parts(scaled)))
 
     def test_normal_parts_have_mean_0_and_deviation_1_in_the_score(self):
         parts = np.random.default_rng(0).normal(3, 2, (200, 3))

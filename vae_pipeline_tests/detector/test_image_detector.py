@@ -308,3 +308,10 @@ def test_the_map_of_a_turned_object_lies_on_the_picture_as_it_came(turned_exampl
     [scored] = detector.score_pictures(turned_example.files()[:1])
     np.testing.assert_allclose(scored.map, full_size(images.lying(0, maps[0]), scored.map.shape), atol=1e-4)
     assert not np.allclose(scored.map, full_size(maps[0], scored.map.shape), atol=1e-2)
+
+
+def test_scores_without_maps_are_those_with_maps(image_example, monkeypatch):
+    detector, pixels = image_example.detector, image_example.images.pixels
+    with_maps = np.concatenate([scores for _, _, scores in detector.observed(pixels, np.arange(9))])
+    monkeypatch.setattr(MapScorer, "map", None)
+    np.testing.assert_array_equal(detector.judged(pixels, np.arange(9)).score, with_maps)
