@@ -102,14 +102,19 @@ class WindowDetector(ScaledDetector[WindowScorer]):
             DetectorError: no window ends in a row, or what `score_table` raises.
         """
         table = self.table_windows(columns)
-        if rows is None:
-            scores = self.score_scaled(table.windows).score
-            chosen = spread_highest(
-                scores, table.unit[table.windows.ends], table.windows.ends, table.windows.length, top
-            )
-        else:
-            chosen = np.array([table.window_of(row) for row in rows], dtype=np.int64)
+        chosen = self.chosen_windows(table, rows, top)
         return self.explain_scaled(table.windows.subset(chosen), [table.named(place) for place in chosen])
+
+    def chosen_windows(self, table: TableWindows, rows: Sequence[int] | None, top: int) -> np.ndarray:
+        """Which windows of a table `explain_table` explains.
+
+        Raises:
+            DetectorError: no window ends in a row.
+        """
+        if rows is not None:
+            return np.array([table.window_of(row) for row in rows], dtype=np.int64)
+        scores = self.score_scaled(table.windows).score
+        return spread_highest(scores, table.unit[table.windows.ends], table.windows.ends, table.windows.length, top)
 
     def scaled_windows(self, windows: np.ndarray) -> Windows:
         """Windows in raw units, shape (n_windows, channels, time), as windows over scaled rows.

@@ -26,7 +26,7 @@ from vae_pipeline.records import Line
 from vae_pipeline.serving import metrics
 from vae_pipeline.serving.asked import Asked
 from vae_pipeline.serving.batching import Batcher
-from vae_pipeline.serving.body import JSON, NPY, Body
+from vae_pipeline.serving.body import Body
 from vae_pipeline.serving.refused import Refused
 from vae_pipeline.serving.served import Samples, Served
 from vae_pipeline.serving.settings import ServiceSettings
@@ -44,7 +44,7 @@ SWITCH = 0.0005
 """Seconds a thread may keep the interpreter while others wait."""
 
 SMALL = 32 * 1024
-"""Bytes of a body that is read at once; a larger one is read in a thread, so that others do not wait."""
+"""Bytes of a body of windows that is read at once; any other is read in a thread, so that others do not wait."""
 
 
 class ModelServer:
@@ -137,7 +137,7 @@ class ModelServer:
             Refused, VaePipelineError: see `Served.samples` and `Batcher.judged`.
         """
         start = time.perf_counter()
-        small = len(body.content) <= SMALL and body.content_type in (JSON, NPY)
+        small = len(body.content) <= SMALL and body.content_type in served.AT_ONCE
         read = partial(served.samples, body, asked)
         with self._tracer.start_as_current_span("read"):
             samples = read() if small else await self._in_thread(self._reading, read)
@@ -176,7 +176,7 @@ class ModelServer:
             Refused, VaePipelineError: see `Served.explained`.
         """
         start = time.perf_counter()
-        found = await self._in_thread(self._model, partial(served.explained, body, asked))
+        found = await self._in_thread(self._model, lambda: list(served.explained(body, asked)))
         metrics.LATENCY.labels(*_labels(served), "explain").observe(time.perf_counter() - start)
         return found
 

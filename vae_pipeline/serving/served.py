@@ -1,7 +1,7 @@
 """A packed model that answers: bodies to samples, samples to scores and explanations."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -64,6 +64,8 @@ class Served(ABC, Generic[P]):
     """
 
     READS: tuple[str, ...] = ()
+    AT_ONCE: tuple[str, ...] = ()
+    """Content types of which a small body becomes samples in well under a millisecond."""
     LARGEST: int = 4
     """Samples of a batch: more of these take as many times longer, and whoever came first waits for all."""
 
@@ -95,8 +97,8 @@ class Served(ABC, Generic[P]):
         """Scores and latents of several chunks, scored together."""
 
     @abstractmethod
-    def explained(self, body: Body, asked: Asked) -> list[Explanation]:
-        """Why the samples of a body have their scores.
+    def explained(self, body: Body, asked: Asked) -> Iterator[Explanation]:
+        """Why the samples of a body have their scores, one after the other, each made when it is asked for.
 
         Raises:
             Refused, VaePipelineError: it cannot be read or is not what the model reads.

@@ -1,6 +1,6 @@
 """Recordings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -26,9 +26,7 @@ class ServedClips(Served[Windows]):
 
     def samples(self, body: Body, asked: Asked) -> Samples[Windows]:
         """The clips of a body."""
-        self.require_type(body)
-        files = body.named("clip")
-        self.require_few(len(files), "files")
+        files = self._files(body)
         chunks, inputs = [], []
         for name, content in files:
             windows = self.detector.windows_of(name, decode_clip(content, name, self.detector.sound))
@@ -46,9 +44,13 @@ class ServedClips(Served[Windows]):
         _, found = self.detector.judged(Windows(rows, starts, payloads[0].length), units)
         return found.split([1] * len(payloads))
 
-    def explained(self, body: Body, asked: Asked) -> list[Explanation]:
+    def explained(self, body: Body, asked: Asked) -> Iterator[Explanation]:
         """Why clips have their scores: which mel bands, and when."""
+        for clip in self._files(body)[: asked.top]:
+            yield from self.detector.explain_clips([clip])
+
+    def _files(self, body: Body) -> list[tuple[str, bytes]]:
         self.require_type(body)
         files = body.named("clip")
         self.require_few(len(files), "files")
-        return self.detector.explain_clips(files[: asked.top])
+        return files

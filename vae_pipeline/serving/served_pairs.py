@@ -2,7 +2,7 @@
 
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from vae_pipeline.serving.body import JSON, MULTIPART, Body
 from vae_pipeline.serving.refused import Refused
 from vae_pipeline.serving.schemas import Pair, PairsBody, first_error
 from vae_pipeline.serving.served import Samples, Served
-from vae_pipeline.serving.served_images import decoded
+from vae_pipeline.serving.served_images import decoded, require_pixels, said_pixels
 from vae_pipeline.serving.served_windows import windows_of
 
 __all__ = ["ServedPairs"]
@@ -27,9 +27,11 @@ __all__ = ["ServedPairs"]
 _NPY = b"\x93NUMPY"
 
 
-class _Raw(NamedTuple):
+class _Given(NamedTuple):
+    """A pair as it came: its window, shape (channels, time), in raw units; its image's name and file, not decoded."""
+
     window: np.ndarray | None
-    image: np.ndarray | None
+    image: tuple[str, bytes] | None
 
 
 class ServedPairs(Served[tuple[np.ndarray | None, np.ndarray | None]]):
@@ -40,23 +42,21 @@ class ServedPairs(Served[tuple[np.ndarray | None, np.ndarray | None]]):
 
     def samples(self, body: Body, asked: Asked) -> Samples[tuple[np.ndarray | None, np.ndarray | None]]:
         """The pairs of a body."""
-        self.require_type(body)
-        raw = self._raw(body)
-        self.require_few(len(raw), "pairs")
+        given = self._given(body)
         chunks, inputs = [], []
         channels = len(self.detector.description.windows.inputs)
-        for pair in raw:
+        for pair in given:
             window = image = None
             means, colours = np.full(channels, np.nan), np.full(3, np.nan)
             if pair.window is not None:
                 window = self.detector.windows.scaled_windows(pair.window[None]).take(slice(None))[0]
                 means = pair.window.mean(axis=1)
             if pair.image is not None:
-                image = self.detector.images.ready(pair.image)[0]
+                image = self.detector.images.ready(decoded(self.detector.images, *pair.image, self.settings))[0]
                 colours = colour_means(image)
             chunks.append(Chunk((window, image), 1))
             inputs.append(np.concatenate([means, colours]))
-        return Samples(chunks, [{"name": f"pair {place}"} for place in range(1, len(raw) + 1)], np.stack(inputs))
+        return Samples(chunks, [{"name": f"pair {place}"} for place in range(1, len(given) + 1)], np.stack(inputs))
 
     def judged(self, payloads: Sequence[tuple[np.ndarray | None, np.ndarray | None]]) -> list[Judged]:
         """Scores and latents of pairs, those with the same missing sides together."""
@@ -72,30 +72,37 @@ class ServedPairs(Served[tuple[np.ndarray | None, np.ndarray | None]]):
             found |= zip(places, judged.split([1] * len(places)), strict=True)
         return [found[place] for place in range(len(payloads))]
 
-    def explained(self, body: Body, asked: Asked) -> list[Explanation]:
+    def explained(self, body: Body, asked: Asked) -> Iterator[Explanation]:
         """Why pairs have their scores, with the share of each side."""
-        self.require_type(body)
-        raw = self._raw(body)[: asked.top]
-        return [
-            explanation
-            for place, pair in enumerate(raw, start=1)
-            for explanation in self.detector.explain_pairs(
+        for place, pair in enumerate(self._given(body, asked.top), start=1):
+            yield from self.detector.explain_pairs(
                 None if pair.window is None else pair.window[None],
-                None if pair.image is None else [pair.image],
+                None if pair.image is None else [decoded(self.detector.images, *pair.image, self.settings)],
                 [f"pair {place}"],
             )
+
+    def _given(self, body: Body, top: int | None = None) -> list[_Given]:
+        """The first ``top`` pairs, or all."""
+        self.require_type(body)
+        found = self._of_json(body.content, top) if body.content_type == JSON else [self._of_form(body)]
+        files = [pair.image for pair in found if pair.image is not None]
+        images = self.detector.images
+        require_pixels(images, said_pixels(images, files, self.settings), "pairs", self.settings)
+        return found
+
+    def _of_json(self, content: bytes, top: int | None) -> list[_Given]:
+        try:
+            pairs = PairsBody.model_validate_json(content).pairs
+        except ValidationError as error:
+            raise first_error(error) from error
+        self.require_few(len(pairs), "pairs")
+        windows = [self._window(f"pairs.{place}", pair.window, pair.image) for place, pair in enumerate(pairs)]
+        return [
+            _Given(window, None if pair.image is None else _decoded(pair.image, f"pairs.{place}.image"))
+            for place, (window, pair) in enumerate(zip(windows[:top], pairs, strict=False))
         ]
 
-    def _raw(self, body: Body) -> list[_Raw]:
-        if body.content_type == JSON:
-            try:
-                given = PairsBody.model_validate_json(body.content)
-            except ValidationError as error:
-                raise first_error(error) from error
-            return [
-                self._pair(f"pairs.{place}", pair.window, None if pair.image is None else _decoded(pair.image, place))
-                for place, pair in enumerate(given.pairs)
-            ]
+    def _of_form(self, body: Body) -> _Given:
         parts = {field: content for field, _, content in body.files}
         unknown = set(parts) - {"window", "image"}
         if unknown or len(parts) < len(body.files) or not parts:
@@ -110,30 +117,28 @@ class ServedPairs(Served[tuple[np.ndarray | None, np.ndarray | None]]):
                     window = Pair.model_validate_json(b'{"window":' + parts["window"] + b"}").window
                 except ValidationError as error:
                     raise first_error(error) from error
-        return [self._pair("pair", window, parts.get("image"))]
+        image = parts.get("image")
+        return _Given(self._window("pair", window, image), None if image is None else ("pair.image", image))
 
-    def _pair(self, field: str, window: object, image: bytes | None) -> _Raw:
+    def _window(self, field: str, window: object, image: object) -> np.ndarray | None:
+        """The window of a pair, shape (channels, time), if it has one."""
         if window is None and image is None:
             msg = f"{field}: has neither a window nor an image; send at least one of them"
             raise Refused(422, msg, field)
-        found = None
-        if window is not None:
-            try:
-                found = windows_of(
-                    [window] if isinstance(window, list) else np.asarray(window)[None], self.detector.windows
-                )[0]
-            except Refused as error:
-                raise Refused(error.status, f"{field}: {error.message}", f"{field}.window") from error
-        picture = None
-        if image is not None:
-            picture = decoded(self.detector.images, f"{field}.image", image, self.settings.max_pixels)
-        return _Raw(found, picture)
+        if window is None:
+            return None
+        try:
+            return windows_of(
+                [window] if isinstance(window, list) else np.asarray(window)[None], self.detector.windows
+            )[0]
+        except Refused as error:
+            raise Refused(error.status, f"{field}: {error.message}", f"{field}.window") from error
 
 
-def _decoded(text: str, place: int) -> bytes:
+def _decoded(text: str, field: str) -> tuple[str, bytes]:
+    """What an image is called and its file."""
     try:
-        return b64decode(text, validate=True)
+        return field, b64decode(text, validate=True)
     except (Base64Error, ValueError) as error:
-        field = f"pairs.{place}.image"
         msg = f"{field}: is no base64 ({error}); encode the image file"
         raise Refused(422, msg, field) from error

@@ -1,6 +1,6 @@
 """Windows of readings, or tables whose windows are scored."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from pydantic import ValidationError
@@ -27,6 +27,7 @@ class ServedWindows(Served[np.ndarray]):
     """A model of tables; a chunk is scaled windows, float32 (n, channels, time)."""
 
     READS = (JSON, CSV, PARQUET, NPY)
+    AT_ONCE = (JSON, NPY)
     LARGEST = BATCH
     detector: WindowDetector
 
@@ -55,17 +56,21 @@ class ServedWindows(Served[np.ndarray]):
         found = self.detector.judged(Windows(rows, np.arange(n, dtype=np.int64) * time, time))
         return found.split([len(payload) for payload in payloads])
 
-    def explained(self, body: Body, asked: Asked) -> list[Explanation]:
+    def explained(self, body: Body, asked: Asked) -> Iterator[Explanation]:
         """Why windows have their scores: all that are sent as windows, of a table a row or the highest."""
         self.require_type(body)
         given = self._given(body, asked)
         if isinstance(given, np.ndarray):
             self.require_few(len(given), "windows")
-            return self.detector.explain_windows(given[: asked.top])
+            for number, window in enumerate(given[: asked.top], start=1):
+                yield from self.detector.explain_windows(window[None], [f"window {number}"])
+            return
+        table = self.detector.table_windows(given)
         if asked.row is None:  # all of them are scored
-            self.require_few(len(self.detector.table_windows(given).windows), "windows")
+            self.require_few(len(table.windows), "windows")
         rows = None if asked.row is None else [asked.row - 1]
-        return self.detector.explain_table(given, rows, top=asked.top)
+        for place in self.detector.chosen_windows(table, rows, asked.top):
+            yield from self.detector.explain_scaled(table.windows.subset(np.array([place])), [table.named(place)])
 
     def _given(self, body: Body, asked: Asked) -> np.ndarray | Mapping[str, np.ndarray]:
         """Raw windows (n, channels, time), or the columns of a table."""

@@ -33,7 +33,9 @@ class ServiceSettings(BaseSettings):
     max_rows: int = Field(default=200_000, ge=1, description="rows of a table")
     max_samples: int = Field(default=10_000, ge=1, description="windows, clips, images or pairs of a request")
     max_files: int = Field(default=64, ge=1, description="files of a request")
-    max_pixels: int = Field(default=25_000_000, ge=256, description="of one image, decoded")
+    max_pixels: int = Field(
+        default=25_000_000, ge=256, description="of an image; those of a request may have four times as many together"
+    )
     max_streams: int = Field(
         default=512, ge=1, description="streams open at once in a process; more are closed with 1013"
     )

@@ -63,14 +63,23 @@ class Header:
     format: str
 
 
-def read_header(path: Path) -> Header:
+def read_header(source: Path | bytes, name: str | None = None, max_pixels: int | None = None) -> Header:
     """Size and form of an image file, of which only the beginning is read.
 
+    Args:
+        source: the file, or its content.
+        name: what messages call it; its path when left out.
+        max_pixels: larger images are refused.
+
     Raises:
-        DataError: it is no image of a known format.
+        DataError: it is no image of a known format, or too large.
     """
-    with _opened(path, str(path)) as (image, form):
-        return _header(image, form)
+    name = name or str(source)
+    with _opened(source, name) as (image, form):
+        header = _header(image, form)
+    if max_pixels is not None:
+        _refuse_many_pixels(header, name, max_pixels)
+    return header
 
 
 def decode_picture(source: Path | bytes, name: str, max_pixels: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import struct
+import threading
 import zlib
 
 import numpy as np
@@ -452,6 +453,31 @@ PICTURE = base64.b64encode(png()).decode()
 def test_pairs_that_are_none_are_refused(multimodal, content, field):
     for path in ("/predict", "/explain"):
         refused(multimodal.post(path, content=content, headers=JSON), 422, "", field)
+
+
+def read_in(client, monkeypatch, **request):
+    """The name of the thread that reads a body."""
+    (served,) = client.app.state.server.models.values()
+    names, samples = [], served.samples
+
+    def told(*given):
+        names.append(threading.current_thread().name)
+        return samples(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(served, "samples", told)
+        assert client.post("/predict", **request).status_code == 200
+    return names[0]
+
+
+def test_only_windows_are_read_where_requests_are_answered(packed_table, vision, multimodal, windows, monkeypatch):
+    image = np.zeros((1, 30, 40, 3), np.uint8)
+    assert "reading" in read_in(vision, monkeypatch, content=npy(image), headers=NPY)
+    assert "reading" in read_in(multimodal, monkeypatch, content=pairs({"window": WINDOW}), headers=JSON)
+    with service("timeseries", packed_table) as client:
+        assert "reading" not in read_in(client, monkeypatch, content=npy(windows), headers=NPY)
+        assert "reading" not in read_in(client, monkeypatch, json={"windows": windows.tolist()})
+        assert "reading" in read_in(client, monkeypatch, content=as_csv(table()), headers=CSV)
 
 
 def test_a_picture_of_a_pair_that_cannot_be_read_is_named(multimodal):

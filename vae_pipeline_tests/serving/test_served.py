@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import tracemalloc
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -301,7 +302,7 @@ def test_a_threshold_that_cannot_be_had_is_refused(packed_table):
 
 def test_windows_are_explained_as_the_detector_does(packed_table):
     windows = some_windows(packed_table.detector, 3)
-    found = packed_table.served().explained(as_npy(windows), Asked(top=2))
+    found = list(packed_table.served().explained(as_npy(windows), Asked(top=2)))
     assert found == packed_table.detector.explain_windows(windows)[:2]
 
 
@@ -309,7 +310,7 @@ def test_windows_are_explained_as_the_detector_does(packed_table):
 def test_tables_are_explained_as_the_detector_does(packed_table, asked):
     file = packed_table.raw / "test.parquet"
     rows = None if asked.row is None else [asked.row - 1]
-    found = packed_table.served().explained(Body(PARQUET, file.read_bytes()), asked)
+    found = list(packed_table.served().explained(Body(PARQUET, file.read_bytes()), asked))
     assert found == packed_table.detector.explain_table(columns_of(file), rows, top=asked.top)
     assert len(found) == asked.top
     assert asked.row in (None, found[0].row)
@@ -319,28 +320,28 @@ def test_rows_that_end_no_window_are_not_explained(packed_table):
     file = packed_table.raw / "test.parquet"
     for row in (1, 19, 10**6):
         with pytest.raises(DetectorError, match=f"row {row}: no window ends there"):
-            packed_table.served().explained(Body(PARQUET, file.read_bytes()), Asked(row=row))
+            list(packed_table.served().explained(Body(PARQUET, file.read_bytes()), Asked(row=row)))
     columns = {name: [1.0] * 19 for name in packed_table.detector.description.inputs}
     with pytest.raises(Refused, match="there are none"):
-        packed_table.served().explained(as_json(columns=columns), Asked())
+        list(packed_table.served().explained(as_json(columns=columns), Asked()))
 
 
 def test_clips_are_explained_as_the_detector_does(packed_sound):
     named = [(file.name, file.read_bytes()) for file in wavs(packed_sound)[:3]]
-    found = packed_sound.served().explained(form(*(("f", *each) for each in named)), Asked(top=2))
+    found = list(packed_sound.served().explained(form(*(("f", *each) for each in named)), Asked(top=2)))
     assert found == packed_sound.detector.explain_clips(named[:2])
 
 
 def test_images_are_explained_as_the_detector_does(packed_image):
     named = [(file.name, file.read_bytes()) for file in pictures(packed_image)[:2]]
-    found = packed_image.served().explained(form(*(("f", *each) for each in named)), Asked(top=2))
+    found = list(packed_image.served().explained(form(*(("f", *each) for each in named)), Asked(top=2)))
     assert found == [each.explanation for each in packed_image.detector.explain_pictures(named)]
 
 
 def test_pairs_are_explained_as_the_detector_does(packed_pair):
     windows, images = some_windows(packed_pair.detector.windows, 3), some_images(3)
     body = pairs_body([windows[0], None, windows[2]], [images[0], images[1], None])
-    found = packed_pair.served().explained(body, Asked(top=3))
+    found = list(packed_pair.served().explained(body, Asked(top=3)))
     one = packed_pair.detector.explain_pairs
     assert found == [
         *one(windows[:1], images[:1], ["pair 1"]),
@@ -349,6 +350,71 @@ def test_pairs_are_explained_as_the_detector_does(packed_pair):
     ]
     for explanation in found:
         assert sum(part.share for part in explanation.modalities) == pytest.approx(1.0)
+
+
+def black(side):
+    stream = io.BytesIO()
+    Image.new("1", (side, side)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def requests_of(pictures):
+    """Bodies of the same pictures for a model of images and one of pairs."""
+    yield "packed_image", form(*(("f", f"{place}.png", picture) for place, picture in enumerate(pictures)))
+    yield "packed_pair", as_json(pairs=[{"image": base64.b64encode(picture).decode()} for picture in pictures])
+
+
+@pytest.fixture
+def no_decoding(monkeypatch):
+    for name in ("served_images", "served_pairs"):
+        monkeypatch.setattr(f"vae_pipeline.serving.{name}.decoded", pytest.fail, raising=False)
+
+
+def test_pictures_that_are_too_many_pixels_together_are_refused_by_their_headers(request, no_decoding):
+    for name, body in requests_of([black(90)] * 3):
+        served = request.getfixturevalue(name).served(max_pixels=20_000)
+        for read in (served.samples, lambda *given, served=served: list(served.explained(*given))):
+            with pytest.raises(Refused, match="24,300 pixels together are more than the 20,000 allowed") as refusal:
+                read(body, Asked(top=3))
+            assert (refusal.value.status, refusal.value.field) == (413, "files" if body.files else "pairs")
+
+
+def test_a_picture_counts_as_what_it_becomes(packed_image, no_decoding):
+    size = packed_image.detector.description.size
+    served = packed_image.served(max_pixels=3 * size**2)
+    with pytest.raises(Refused, match=f"{4 * size**2:,} pixels together"):
+        served.samples(form(*(("f", "a.png", black(16)) for _ in range(4))), Asked())
+    with pytest.raises(Refused, match=f"{4 * size**2:,} pixels together"):
+        served.samples(as_npy(np.zeros((4, 16, 16, 3), np.uint8)), Asked())
+
+
+def test_only_what_is_explained_is_decoded_and_counted(request):
+    for name, body in requests_of([black(90), b"no picture", black(90)]):
+        served = request.getfixturevalue(name).served(max_pixels=10_000)
+        assert len(list(served.explained(body, Asked(top=1)))) == 1
+
+
+def test_more_pairs_than_allowed_are_refused_before_any_is_read(packed_pair, no_decoding):
+    served, body = packed_pair.served(max_samples=2), as_json(pairs=[{"image": "no base64!"}] * 3)
+    for read in (served.samples, lambda *given: list(served.explained(*given))):
+        with pytest.raises(Refused, match="pairs: 3 are more than the 2 allowed"):
+            read(body, Asked())
+
+
+def test_arrays_of_images_with_sides_too_short_are_refused(packed_image):
+    with pytest.raises(Refused, match="sides of 16 pixels at least"):
+        packed_image.served().samples(as_npy(np.zeros((2, 15, 40, 3), np.uint8)), Asked())
+
+
+def test_one_picture_is_decoded_at_a_time(request):
+    pictures = [black(1500)] * 6  # 6.75 MB each
+    for name, body in requests_of(pictures):
+        served = request.getfixturevalue(name).served()
+        tracemalloc.start()
+        served.samples(body, Asked())
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 20e6
 
 
 def test_a_body_of_another_kind_is_refused(packed):
