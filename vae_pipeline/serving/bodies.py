@@ -2,7 +2,8 @@
 
 import io
 import math
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,14 @@ from vae_pipeline.features.arrow import to_numpy
 from vae_pipeline.serving.body import CSV, Body
 from vae_pipeline.serving.refused import Refused
 
-__all__ = ["array", "columns"]
+__all__ = ["MOST_COLUMNS", "array", "columns"]
+
+_HEADER = re.compile(rb"[\r\n]*([^\r\n]*)")
 
 LONGEST = 200
 """Characters of a text in a table, such as the name of a unit."""
+MOST_COLUMNS = 5_000
+"""Columns of a table, read or not: each takes kilobytes, of what may be two bytes."""
 
 
 def array(content: bytes, *, field: str, most: int) -> np.ndarray:
@@ -49,25 +54,44 @@ def array(content: bytes, *, field: str, most: int) -> np.ndarray:
 
 
 def columns(body: Body, *, rows: int, wanted: Collection[str] | None = None) -> Mapping[str, np.ndarray]:
-    """The columns of a CSV or Parquet table with at most ``rows`` rows; of Parquet only those that are ``wanted``.
+    """The columns of a CSV or Parquet table with at most ``rows`` rows; only those are read that are ``wanted``.
 
     Raises:
-        Refused: it cannot be read as one, or has more rows.
+        Refused: it cannot be read as one, or has more rows, or more columns than `MOST_COLUMNS`.
     """
     import pyarrow as pa
 
+    read = _csv if body.content_type == CSV else _parquet
     try:
-        table = _csv(body.content, rows) if body.content_type == CSV else _parquet(body.content, rows, wanted)
+        table = read(body.content, rows, wanted)
         names = table.column_names  # decoded here
     except (pa.ArrowException, OSError, ValueError) as error:
         text = " ".join(str(error).split())
         msg = f"table: cannot be read as {body.content_type} ({text[:300]}); correct it and send it again"
         raise Refused(422, msg, "table") from error
-    if len(set(names)) < len(names):
-        double = next(name for name in names if names.count(name) > 1)
-        msg = f"column {double!r}: is named twice; rename one"
-        raise Refused(422, msg, f"column {double!r}")
     return {name: _plain(table.column(name), name) for name in names}
+
+
+def _chosen(names: Sequence[str], wanted: Collection[str] | None) -> list[str]:
+    """Which of a table's columns are read.
+
+    Raises:
+        Refused: there are too many, or two of one name.
+    """
+    _require_few(len(names))
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            msg = f"column {name[:100]!r}: is named twice; rename one"
+            raise Refused(422, msg, f"column {name[:100]!r}")
+        seen.add(name)
+    return [name for name in names if wanted is None or name in wanted]
+
+
+def _require_few(count: int) -> None:
+    if count > MOST_COLUMNS:
+        msg = f"table: {count:,} columns are more than the {MOST_COLUMNS:,} allowed; send those that the model reads"
+        raise Refused(413, msg, "table")
 
 
 def _plain(column: Any, name: str) -> np.ndarray:
@@ -78,9 +102,6 @@ def _plain(column: Any, name: str) -> np.ndarray:
         coded = column.unify_dictionaries().combine_chunks()
         texts = np.array([*_texts(coded.dictionary, name), ""], dtype=object)
         return texts[[len(texts) - 1 if place is None else place for place in coded.indices.to_pylist()]]
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        msg = f"column {name!r}: {kind} cannot be read; send numbers, texts or times"
-        raise Refused(422, msg, f"column {name!r}")
     if pa.types.is_null(kind):  # of CSV: nothing stands in it
         return np.full(len(column), np.nan)
     try:
@@ -110,13 +131,19 @@ def _one(column: Any, kind: Any) -> Any:
     return found.combine_chunks() if hasattr(found, "combine_chunks") else found
 
 
-def _csv(content: bytes, rows: int) -> Any:
+def _csv(content: bytes, rows: int, wanted: Collection[str] | None) -> Any:
     from pyarrow import csv
 
     # a row has at least its end of line, so this bounds what is parsed
     if content.count(b"\n") > rows + 1:
         raise _too_long(content.count(b"\n") - 1, rows)
-    return _bounded(csv.read_csv(io.BytesIO(content), csv.ReadOptions(use_threads=False)), rows)
+    header = _HEADER.match(content)
+    line = header[1] if header else b""
+    _require_few(line.count(b",") + 1)
+    single = csv.ReadOptions(use_threads=False)
+    names = csv.read_csv(io.BytesIO(line + b"\n"), single).column_names
+    chosen = _chosen(names, wanted) or names[:1]  # how many rows there are is known from any
+    return _bounded(csv.read_csv(io.BytesIO(content), single, None, csv.ConvertOptions(include_columns=chosen)), rows)
 
 
 def _parquet(content: bytes, rows: int, wanted: Collection[str] | None) -> Any:
@@ -128,11 +155,29 @@ def _parquet(content: bytes, rows: int, wanted: Collection[str] | None) -> Any:
         raise _too_long(file.metadata.num_rows, rows)
     # few bytes can say a column, or a text, many times over: only what is asked for is read, texts as they are coded
     schema = file.schema_arrow
-    texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
-    named = [name for name in schema.names if wanted is None or name in wanted]
-    named = named or schema.names[:1]  # how many rows there are is known from any
+    chosen = _chosen(schema.names, wanted)
+    for name in chosen:
+        _require_plain(schema.field(name).type, name)
+    texts = [name for name in chosen if pa.types.is_string(kind := schema.field(name).type) or _is_other_text(kind)]
     coded = pq.ParquetFile(io.BytesIO(content), read_dictionary=texts)
-    return _bounded(coded.read(columns=named, use_threads=False), rows)
+    return _bounded(coded.read(columns=chosen, use_threads=False), rows)
+
+
+def _is_other_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _require_plain(kind: Any, name: str) -> None:
+    """Refuse what a row may hold any amount of, before it is read."""
+    import pyarrow as pa
+
+    held = kind.value_type if pa.types.is_dictionary(kind) else kind
+    plain = pa.types.is_primitive(held) or pa.types.is_decimal(held) or pa.types.is_null(held)
+    if not plain and not pa.types.is_string(held) and not _is_other_text(held):
+        msg = f"column {name[:100]!r}: {kind} cannot be read; send numbers, texts or times"
+        raise Refused(422, msg, f"column {name[:100]!r}")
 
 
 def _bounded(table: Any, rows: int) -> Any:

@@ -4,7 +4,7 @@ from typing import Any
 
 from vae_pipeline.records import Line
 from vae_pipeline.serving.body import CSV, IMAGES, JSON, MULTIPART, NPY, PARQUET, WAVS
-from vae_pipeline.serving.schemas import PairsBody, WindowsBody
+from vae_pipeline.serving.schemas import PAIRS, WINDOWS
 
 __all__ = ["request_body"]
 
@@ -27,12 +27,12 @@ def request_body(line: Line) -> dict[str, Any]:
     """The ``requestBody`` of an operation."""
     content: dict[Line, dict[str, Any]] = {
         "timeseries": {
-            JSON: {"schema": _inlined(WindowsBody.model_json_schema())},
+            JSON: {"schema": _inlined(WINDOWS.json_schema())},
             **dict.fromkeys((CSV, PARQUET, NPY, *WAVS), _BINARY),
             MULTIPART: _FILES,
         },
         "vision": {**dict.fromkeys((*IMAGES, NPY), _BINARY), MULTIPART: _FILES},
-        "multimodal": {JSON: {"schema": _inlined(PairsBody.model_json_schema())}, MULTIPART: _PAIR},
+        "multimodal": {JSON: {"schema": _inlined(PAIRS.json_schema())}, MULTIPART: _PAIR},
     }
     return {"requestBody": {"required": True, "content": content[line]}}
 

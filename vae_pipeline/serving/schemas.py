@@ -1,14 +1,23 @@
 """What JSON a service reads; light, since every process of a service loads it."""
 
-from typing import Annotated
+import re
+from itertools import islice
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, model_validator
 
 from vae_pipeline.serving.refused import Refused
 
-__all__ = ["Pair", "PairsBody", "StreamedRow", "WindowsBody", "first_error"]
+__all__ = ["PAIRS", "ROW", "ROWS", "WINDOW", "WINDOWS", "StreamedRow", "from_json"]
 
-Window = list[list[FiniteFloat]]
+T = TypeVar("T")
+
+_ONE_FAULT = Field(fail_fast=True)
+"""One fault of a list is told and the others are not made: each takes a kilobyte, of what may be a byte."""
+
+Numbers = Annotated[list[FiniteFloat], _ONE_FAULT]
+Window = Annotated[list[Numbers], _ONE_FAULT]
+Column = Numbers | Annotated[list[str], _ONE_FAULT] | Annotated[list[FiniteFloat | None], _ONE_FAULT]
 
 
 class WindowsBody(BaseModel):
@@ -16,8 +25,8 @@ class WindowsBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    windows: Annotated[list[Window], Field(min_length=1)] | None = None
-    columns: dict[str, list[FiniteFloat] | list[str] | list[FiniteFloat | None]] | None = None
+    windows: Annotated[list[Window], Field(min_length=1, fail_fast=True)] | None = None
+    columns: dict[str, Column] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "WindowsBody":
@@ -32,7 +41,7 @@ class Pair(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    window: list[list[FiniteFloat]] | None = None
+    window: Window | None = None
     image: str | None = None
 
 
@@ -41,7 +50,7 @@ class PairsBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    pairs: Annotated[list[Pair], Field(min_length=1)]
+    pairs: Annotated[list[Pair], Field(min_length=1, fail_fast=True)]
 
 
 class StreamedRow(BaseModel):
@@ -54,9 +63,39 @@ class StreamedRow(BaseModel):
     row: dict[str, FiniteFloat | None]
 
 
-def first_error(error: ValidationError) -> Refused:
-    """The first thing a body does wrong, in one sentence."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or "body"
+WINDOWS = TypeAdapter(WindowsBody)
+WINDOW = TypeAdapter(Window)
+PAIRS = TypeAdapter(PairsBody)
+ROW = TypeAdapter(StreamedRow)
+ROWS = TypeAdapter(Annotated[list[StreamedRow], _ONE_FAULT])
+
+_NAME = re.compile(rb'"\s*:')
+
+
+def from_json(kind: TypeAdapter[T], content: bytes, *, names: int, within: str = "") -> T:
+    """What JSON says.
+
+    Args:
+        kind: what it has to be.
+        content: as it came.
+        names: of fields that it may have, all objects together; each may be a fault.
+        within: the field that it stands in.
+
+    Raises:
+        Refused: it is not of that kind, of which the first fault is told, or has more names.
+    """
+    if next(islice(_NAME.finditer(content), names, None), None):
+        field = within or "body"
+        msg = f"{field}: has more than the {names:,} names of fields allowed; send fewer columns"
+        raise Refused(413, msg, field)
+    try:
+        return kind.validate_json(content)
+    except ValidationError as error:
+        raise _first(error, within) from error
+
+
+def _first(error: ValidationError, within: str) -> Refused:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(part) for part in (within, *first["loc"]) if part != "") or "body"
     more = error.error_count() - 1
     return Refused(422, f"{field}: {first['msg']}{f' (and {more:,} more)' if more else ''}", field)

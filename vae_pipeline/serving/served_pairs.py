@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import ValidationError
 
 from vae_pipeline.detector.detector import Judged
 from vae_pipeline.detector.pairs import PairDetector
@@ -14,10 +13,10 @@ from vae_pipeline.explanation.explanation import Explanation
 from vae_pipeline.features.inputs import colour_means
 from vae_pipeline.serving.asked import Asked
 from vae_pipeline.serving.batching import Chunk
-from vae_pipeline.serving.bodies import array
+from vae_pipeline.serving.bodies import MOST_COLUMNS, array
 from vae_pipeline.serving.body import JSON, MULTIPART, Body
 from vae_pipeline.serving.refused import Refused
-from vae_pipeline.serving.schemas import Pair, PairsBody, first_error
+from vae_pipeline.serving.schemas import PAIRS, WINDOW, from_json
 from vae_pipeline.serving.served import Samples, Served
 from vae_pipeline.serving.served_images import decoded, require_pixels, said_pixels
 from vae_pipeline.serving.served_windows import windows_of
@@ -91,10 +90,7 @@ class ServedPairs(Served[tuple[np.ndarray | None, np.ndarray | None]]):
         return found
 
     def _of_json(self, content: bytes, top: int | None) -> list[_Given]:
-        try:
-            pairs = PairsBody.model_validate_json(content).pairs
-        except ValidationError as error:
-            raise first_error(error) from error
+        pairs = from_json(PAIRS, content, names=2 * self.settings.max_samples + MOST_COLUMNS).pairs
         self.require_few(len(pairs), "pairs")
         windows = [self._window(f"pairs.{place}", pair.window, pair.image) for place, pair in enumerate(pairs)]
         return [
@@ -113,10 +109,7 @@ class ServedPairs(Served[tuple[np.ndarray | None, np.ndarray | None]]):
             if parts["window"].startswith(_NPY):
                 window = array(parts["window"], field="window", most=self.settings.max_body // 4)
             else:
-                try:
-                    window = Pair.model_validate_json(b'{"window":' + parts["window"] + b"}").window
-                except ValidationError as error:
-                    raise first_error(error) from error
+                window = from_json(WINDOW, parts["window"], names=MOST_COLUMNS, within="window")
         image = parts.get("image")
         return _Given(self._window("pair", window, image), None if image is None else ("pair.image", image))
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from pydantic import ValidationError
 
 from vae_pipeline.detector.detector import Judged
 from vae_pipeline.detector.session import BATCH
@@ -14,10 +13,10 @@ from vae_pipeline.features.inputs import window_means
 from vae_pipeline.features.windows import Windows
 from vae_pipeline.serving.asked import Asked
 from vae_pipeline.serving.batching import Chunk
-from vae_pipeline.serving.bodies import array, columns
+from vae_pipeline.serving.bodies import MOST_COLUMNS, array, columns
 from vae_pipeline.serving.body import CSV, JSON, NPY, PARQUET, Body
 from vae_pipeline.serving.refused import Refused
-from vae_pipeline.serving.schemas import WindowsBody, first_error
+from vae_pipeline.serving.schemas import WINDOWS, from_json
 from vae_pipeline.serving.served import Samples, Served
 
 __all__ = ["ServedWindows", "windows_of"]
@@ -78,10 +77,7 @@ class ServedWindows(Served[np.ndarray]):
             most = self.settings.max_body // 4
             return windows_of(array(body.content, field="windows", most=most), self.detector)
         if body.content_type == JSON:
-            try:
-                content = WindowsBody.model_validate_json(body.content)
-            except ValidationError as error:
-                raise first_error(error) from error
+            content = from_json(WINDOWS, body.content, names=MOST_COLUMNS)
             if content.windows is not None:
                 return windows_of(content.windows, self.detector)
             found = _plain_columns(content.columns or {}, self.settings.max_rows)

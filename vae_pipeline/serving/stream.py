@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fastapi import WebSocket, WebSocketDisconnect
-from pydantic import TypeAdapter, ValidationError
 
 from vae_pipeline.errors import CalibrationError, VaePipelineError
 from vae_pipeline.serving.batching import Chunk
 from vae_pipeline.serving.model_server import ModelServer
 from vae_pipeline.serving.refused import Refused
-from vae_pipeline.serving.schemas import StreamedRow, first_error
+from vae_pipeline.serving.schemas import ROW, ROWS, StreamedRow, from_json
 from vae_pipeline.serving.served import Samples
 from vae_pipeline.serving.served_windows import ServedWindows
 
@@ -37,7 +36,7 @@ MOST_ROWS = 1_000
 LONGEST = 2**20
 """Characters of a message."""
 
-_ROWS = TypeAdapter(list[StreamedRow])
+_FIELDS = len(StreamedRow.model_fields)
 
 
 class _Unit:
@@ -139,11 +138,9 @@ async def _answered(server: ModelServer, units: _Units, text: str) -> list[dict[
     if len(text) > LONGEST:
         msg = f"message: is longer than the {LONGEST:,} characters allowed; send fewer rows at once"
         raise Refused(413, msg, "message")
-    try:
-        stripped = text.lstrip()
-        rows = _ROWS.validate_json(text) if stripped.startswith("[") else [StreamedRow.model_validate_json(text)]
-    except ValidationError as error:
-        raise first_error(error) from error
+    content, names = text.encode(errors="replace"), MOST_ROWS * (len(units.inputs) + _FIELDS)
+    many = text.lstrip().startswith("[")
+    rows = from_json(ROWS, content, names=names) if many else [from_json(ROW, content, names=names)]
     if len(rows) > MOST_ROWS:
         msg = f"message: {len(rows):,} rows are more than the {MOST_ROWS:,} allowed; send fewer at once"
         raise Refused(413, msg, "message")

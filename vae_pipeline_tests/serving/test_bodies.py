@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from vae_pipeline.serving.bodies import array, columns
+from vae_pipeline.serving.bodies import MOST_COLUMNS, array, columns
 from vae_pipeline.serving.body import CSV, PARQUET, Body
 from vae_pipeline.serving.refused import Refused
+from vae_pipeline.serving.schemas import PAIRS, ROWS, WINDOW, WINDOWS, from_json
 
 PLENTY = 1000
 
@@ -223,3 +224,95 @@ def test_parquet_that_breaks_off_anywhere_is_refused():
     whole = parquet(a=list(range(50)), unit=["x"] * 50).content
     for size in range(1, len(whole), 13):
         refusal(422, "table: ", lambda size=size: columns(Body(PARQUET, whole[:size]), rows=PLENTY))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.binary(),
+        pa.large_binary(),
+        pa.binary_view(),
+        pa.binary(3),
+        pa.dictionary(pa.int32(), pa.binary()),
+        pa.list_(pa.float32()),
+        pa.struct({"b": pa.int32()}),
+        pa.map_(pa.string(), pa.int32()),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("described", [True, False], ids=["described", "bare"])
+def test_a_column_whose_rows_may_hold_anything_is_refused_before_it_is_read(kind, described, monkeypatch):
+    stream = io.BytesIO()
+    pq.write_table(pa.table({"a": [1], "b": pa.nulls(1, kind)}), stream, store_schema=described)
+    body = Body(PARQUET, stream.getvalue())
+    assert columns(body, rows=PLENTY, wanted={"a"})["a"].tolist() == [1]
+    monkeypatch.setattr(pq.ParquetFile, "read", pytest.fail)
+    refusal(422, "column 'b': .* cannot be read", lambda: columns(body, rows=PLENTY, wanted={"a", "b"}))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()], ids=str)
+def test_texts_of_every_kind_are_read(kind):
+    assert columns(parquet(unit=pa.array(["a", None, "a"], kind)), rows=PLENTY)["unit"].tolist() == ["a", "", "a"]
+
+
+def test_only_what_is_wanted_is_read():
+    for body in (csv("a,b", "1,2"), parquet(a=[1], b=[2])):
+        assert list(columns(body, rows=PLENTY, wanted={"b", "c"})) == ["b"]
+    assert columns(Body(CSV, b"a,note\n1,\xff\n"), rows=PLENTY, wanted={"a"})["a"].tolist() == [1]
+    for body in (csv("a", *["1"] * 11), parquet(a=list(range(11)))):
+        refusal(413, "table: 11 rows", lambda body=body: columns(body, rows=10, wanted={"b"}))
+
+
+@pytest.mark.parametrize("start", ["", "\ufeff", "\n\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_header_is_the_first_line_that_is_not_empty(start, end):
+    content = start + end.join(['"unit, long",b', "x,2", ""])
+    found = columns(Body(CSV, content.encode()), rows=PLENTY, wanted={"unit, long", "b"})
+    assert [values.tolist() for values in found.values()] == [["x"], [2]]
+
+
+def test_more_columns_than_allowed_are_refused():
+    names = [f"a{number}" for number in range(MOST_COLUMNS + 1)]
+    ones = ",".join("1" * len(names))
+    assert len(columns(csv(",".join(names[1:]), ones[2:]), rows=PLENTY)) == MOST_COLUMNS
+    for body in (csv(",".join(names), ones), parquet(**{name: pa.nulls(1) for name in names})):
+        refusal(
+            413, "5,001 columns are more than the 5,000 allowed", lambda body=body: columns(body, rows=9, wanted={})
+        )
+
+
+FAULTS = 100_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "fault", "field", "more"),
+    [
+        (WINDOWS, '{"windows": [[[%s]]]}', "[]", "windows.0.0.0", ""),
+        (WINDOWS, '{"windows": [[%s]]}', "[[]]", "windows.0.0.0", ""),
+        (WINDOWS, '{"windows": [%s]}', "[[[]]]", "windows.0.0.0", ""),
+        (WINDOWS, '{"columns": {"a": [%s]}}', "[]", "columns.a.list[float].0", " (and 2 more)"),
+        (WINDOW, "[%s]", "17", "window.0", ""),
+        (PAIRS, '{"pairs": [%s]}', "17", "pairs.0", ""),
+        (ROWS, "[%s]", "17", "0", ""),
+    ],
+)
+def test_of_many_faults_the_first_is_told_and_no_other_is_made(kind, content, fault, field, more):
+    sent = (content % ",".join([fault] * FAULTS)).encode()
+    within = "window" if kind is WINDOW else ""
+    found = refusal(422, ": Input", lambda: from_json(kind, sent, names=9, within=within))
+    assert found.field == field
+    assert found.message.endswith(more)
+    assert ("more)" in found.message) == bool(more)
+
+
+@pytest.mark.parametrize("name", ['"a%d":1', '"a%d" :1', '"a%d"\n:1'])
+def test_json_of_more_names_than_allowed_is_refused(name):
+    for count, status in ((9, 422), (10, 413)):
+        sent = ("{" + ",".join(name % number for number in range(count)) + "}").encode()
+        refusal(
+            status,
+            "body: has more than the 9 names" if count > 9 else "a0: Extra",
+            lambda s=sent: from_json(WINDOWS, s, names=9),
+        )
+    times = b'{"columns": {"time": ["12:00:00", "12:00:01"]}}'
+    assert from_json(WINDOWS, times, names=2).columns == {"time": ["12:00:00", "12:00:01"]}
