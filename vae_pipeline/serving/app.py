@@ -36,7 +36,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         415: "a content type the model does not read",
         422: "the content cannot be used; the field is named",
         429: "too many requests at once",
-        503: "too many samples wait",
+        503: "too many samples wait, or too many requests are being explained",
         504: "not answered in time",
     }.items()
 }

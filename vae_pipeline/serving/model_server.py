@@ -70,6 +70,8 @@ class ModelServer:
         self.models = {served.packed.dataset: served for served in found}
         self._model = ThreadPoolExecutor(settings.threads, thread_name_prefix="model")
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="reading")
+        self._explaining = ThreadPoolExecutor(1, thread_name_prefix="explaining")
+        self._explained = 0
         self._batchers = {
             name: Batcher(
                 served.judged,
@@ -99,7 +101,7 @@ class ModelServer:
 
     def close(self) -> None:
         """Write what the log holds and stop."""
-        for executor in (self._reading, self._model):
+        for executor in (self._reading, self._model, self._explaining):
             executor.shutdown(wait=False, cancel_futures=True)
         if self.log:
             self.log.close()
@@ -170,13 +172,22 @@ class ModelServer:
         return await self._batchers[served.packed.dataset].judged(samples.chunks)
 
     async def explain(self, served: Served[Any], body: Body, asked: Asked) -> list[Explanation]:
-        """Why samples have their scores.
+        """Why samples have their scores, made apart from scores and one at a time, so that none is made in vain.
 
         Raises:
-            Refused, VaePipelineError: see `Served.explained`.
+            Refused, VaePipelineError: see `Served.explained`; or explanations for too many requests are being made.
         """
-        start = time.perf_counter()
-        found = await self._in_thread(self._model, lambda: list(served.explained(body, asked)))
+        if self._explained >= self.settings.explaining:
+            msg = f"explanations for {self._explained} requests are being made already; try again in a moment"
+            raise Refused(503, msg)
+        start, found = time.perf_counter(), []
+        self._explained += 1
+        try:
+            made = served.explained(body, asked)
+            while (each := await self._in_thread(self._explaining, partial(next, made, None))) is not None:
+                found.append(each)
+        finally:
+            self._explained -= 1
         metrics.LATENCY.labels(*_labels(served), "explain").observe(time.perf_counter() - start)
         return found
 

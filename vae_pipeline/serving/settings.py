@@ -28,6 +28,7 @@ class ServiceSettings(BaseSettings):
     timeout: int = Field(default=10, ge=1, description="seconds before an unanswered request gets 504")
     concurrency: int = Field(default=128, ge=1, description="requests at once in a process; more get 429")
     waiting: int = Field(default=20_000, ge=1, description="samples that may wait for the model; more get 503")
+    explaining: int = Field(default=8, ge=1, description="requests that are being explained; more get 503")
     max_batch: int = Field(default=256, ge=1, description="samples the model takes at once")
     max_body: int = Field(default=64 * 2**20, ge=1024, description="bytes of a request")
     max_rows: int = Field(default=200_000, ge=1, description="rows of a table")
