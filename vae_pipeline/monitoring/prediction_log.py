@@ -54,7 +54,7 @@ class Answered(NamedTuple):
         request: identifies the request.
         time: when it was answered, aware.
         seconds: how long it took.
-        threshold: that decided.
+        threshold: that decided, one for all or one each, shape (n,).
         names: of the samples, None where they have none.
         score: shape (n,).
         alarm: boolean, shape (n,).
@@ -67,7 +67,7 @@ class Answered(NamedTuple):
     request: str
     time: dt.datetime
     seconds: float
-    threshold: float
+    threshold: float | np.ndarray
     names: Sequence[str | None]
     score: np.ndarray
     alarm: np.ndarray
@@ -108,7 +108,7 @@ def table_of(answers: Sequence[Answered]) -> pa.Table:
         text_to_arrow([name for each in answers for name in each.names]),
         to_arrow(np.concatenate([np.asarray(each.score, np.float64) for each in answers])),
         truths_to_arrow(np.concatenate([each.alarm for each in answers])),
-        to_arrow(repeated([each.threshold for each in answers], np.float64)),
+        to_arrow(np.concatenate([np.broadcast_to(each.threshold, len(each.score)) for each in answers])),
         to_arrow(repeated([each.seconds for each in answers], np.float32)),
         lists([each.inputs for each in answers]),
         lists([each.latent for each in answers]),

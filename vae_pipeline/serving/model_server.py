@@ -213,10 +213,18 @@ class ModelServer:
         packed = served.packed
         return {"model": packed.name, "version": packed.version, "data_version": packed.data_version}
 
-    def keep(self, served: Served[Any], samples: Samples[Any], judged: Judged, threshold: float) -> None:
-        """Log and count what was answered outside of `predict`."""
-        alarm = judged.score > threshold
-        self._keep(served, uuid.uuid4().hex, samples, judged, alarm, threshold, 0.0)
+    def keep(
+        self,
+        served: Served[Any],
+        samples: Samples[Any],
+        judged: Judged,
+        alarm: np.ndarray,
+        threshold: np.ndarray,
+        seconds: float,
+    ) -> None:
+        """Log and count rows of a stream, whose decisions each have a threshold of their own, shape (n,)."""
+        self._keep(served, uuid.uuid4().hex, samples, judged, alarm, threshold, seconds)
+        metrics.LATENCY.labels(*_labels(served), "stream").observe(seconds)
 
     def _keep(
         self,
@@ -225,15 +233,14 @@ class ModelServer:
         samples: Samples[Any],
         judged: Judged,
         alarm: np.ndarray,
-        threshold: float,
+        threshold: np.ndarray | float,
         seconds: float,
     ) -> None:
         labels = _labels(served)
         count, alarms = len(alarm), int(alarm.sum())
         metrics.PREDICTIONS.labels(*labels, "true").inc(alarms)
         metrics.PREDICTIONS.labels(*labels, "false").inc(count - alarms)
-        for score in judged.score[:100].tolist():
-            metrics.SCORES.labels(*labels).observe(score)
+        metrics.SCORES.labels(*labels).observe_all(judged.score)
         self._recent[served.packed.dataset].add(judged)
         if self.log:
             self.log.add(

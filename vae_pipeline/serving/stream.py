@@ -10,6 +10,7 @@ and begins anew if it comes back.
 import asyncio
 import json
 import logging
+import time
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,7 @@ def _error(error: Refused | VaePipelineError) -> dict[str, Any]:
 
 
 async def _answered(server: ModelServer, units: _Units, text: str) -> list[dict[str, Any]]:
+    start = time.perf_counter()
     if len(text) > LONGEST:
         msg = f"message: is longer than the {LONGEST:,} characters allowed; send fewer rows at once"
         raise Refused(413, msg, "message")
@@ -172,10 +174,11 @@ async def _answered(server: ModelServer, units: _Units, text: str) -> list[dict[
     spoken = [units.keep(row.unit, seen[row.unit]) for row in rows]
     if samples is None or judged is None:
         return answers
-    fixed = units.served.detector.description.threshold.value
-    server.keep(units.served, samples, judged, fixed)
-    for place, score in zip(whole, judged.score.tolist(), strict=True):
-        threshold, alarm = units.decided(spoken[place], score)
+    scores = judged.score.tolist()
+    decided = [units.decided(spoken[place], score) for place, score in zip(whole, scores, strict=True)]
+    thresholds, alarms = (np.array(each) for each in zip(*decided, strict=True))
+    server.keep(units.served, samples, judged, alarms, thresholds, time.perf_counter() - start)
+    for place, score, (threshold, alarm) in zip(whole, scores, decided, strict=True):
         answers[place] = {
             "unit": rows[place].unit,
             "time": rows[place].time,

@@ -1,13 +1,17 @@
 """Rows as they come: each is answered, units keep apart, and a message that cannot be used changes nothing."""
 
 import json
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 from starlette.websockets import WebSocketDisconnect
 
+from vae_pipeline.monitoring.prediction_log import table_of
 from vae_pipeline.serving.refused import Overloaded
-from vae_pipeline.serving.stream import LONGEST, MOST_ROWS
+from vae_pipeline.serving.stream import LONGEST, MOST_ROWS, _Units
 from vae_pipeline_tests.detector.examples import columns_of
 from vae_pipeline_tests.serving.packed import pack_table, service
 
@@ -222,6 +226,40 @@ def test_units_of_one_message_are_forgotten_by_the_same_rule(line, rows):
     for unit in ("b", "c"):
         assert line.row(unit, mine[-1])["score"] is not None
     assert line.row("a", mine[-1])["missing"] == LENGTH - 1
+
+
+def counted(client, name, **labels):
+    """The value of a metric of the streamed model."""
+    return REGISTRY.get_sample_value(name, {"model": "timeseries-tiny", "version": "3", **labels}) or 0.0
+
+
+def test_what_is_logged_and_counted_of_a_stream_is_what_was_told(packed, rows, monkeypatch):
+    with service("timeseries", packed, max_units=2) as client:
+        kept = []
+        log = SimpleNamespace(add=kept.append, close=lambda: None)
+        monkeypatch.setattr(client.app.state.server, "log", log)
+        decisions = ((float(number), number % 3 == 0) for number in count(1))  # of no threshold that stays
+        monkeypatch.setattr(_Units, "decided", lambda *_: next(decisions))
+        before = [
+            counted(client, "vae_predictions_total", alarm="true"),
+            counted(client, "vae_latency_seconds_count", endpoint="stream"),
+            counted(client, "vae_score_count"),
+        ]
+        with client.websocket_connect("/stream") as socket:
+            answers = Line(socket).rows(*told("a", rows["test_001"][:40]))
+            answers += Line(socket).rows(*told("a", rows["test_001"][40:]))
+        scored = [answer for answer in answers if answer["score"] is not None]
+        after = [
+            counted(client, "vae_predictions_total", alarm="true"),
+            counted(client, "vae_latency_seconds_count", endpoint="stream"),
+            counted(client, "vae_score_count"),
+        ]
+    logged = table_of(kept).to_pylist()
+    for name in ("score", "threshold", "alarm"):
+        assert [row[name] for row in logged] == [answer[name] for answer in scored]
+    assert all(0 < row["latency"] < 60 for row in logged)
+    alarms = sum(answer["alarm"] for answer in scored)
+    assert np.subtract(after, before).tolist() == [alarms, 2, len(scored)]
 
 
 def refused_at_once(client, address):
