@@ -490,7 +490,7 @@ class Dataset(Record):
     )
     folder: str | None = Field(default=None, description="an already extracted folder, used as it is")
     files: TableFiles | None = None
-    columns: Columns = Columns()
+    columns: Columns = Field(default=Columns(), validate_default=True)
     labels: Labels = Labels()
     window: Window = Window()
     imaging: Imaging = Imaging()
@@ -508,6 +508,14 @@ class Dataset(Record):
     explanation: Explaining = Explaining()
     tuning: Tuning = Tuning()
     base: str = Field(default=".", description="folder of the catalogue file; relative paths start there")
+
+    @field_validator("columns")
+    @classmethod
+    def _columns(cls, value: Columns, info: ValidationInfo) -> Columns:
+        """Of a layout that has a unit and a time the roles are known, stated or not."""
+        if info.data.get("kind") not in ("cmapss", "sample_turbofan"):
+            return value
+        return value.model_copy(update={"unit": value.unit or "unit", "time": value.time or "cycle"})
 
     @field_validator("training", mode="before")
     @classmethod

@@ -73,6 +73,16 @@ class WindowDescription(DetectorDescription):
         """Columns of a table, or channels of a window, in order."""
         return (*self.sensors, *self.settings)
 
+    @property
+    def unit_names(self) -> tuple[str, ...]:
+        """What a table may call its column of units, first choice first; none where the role is not stated."""
+        return () if self.unit_column is None else (self.unit_column, "unit")
+
+    @property
+    def time_names(self) -> tuple[str, ...]:
+        """What a table may call its column of times, likewise."""
+        return () if self.time_column is None else (self.time_column, "time")
+
 
 class ImageDescription(DetectorDescription):
     """Schema of a detector of images: the size it works at and how maps become a score.

@@ -137,23 +137,26 @@ class WindowDetector(ScaledDetector[WindowScorer]):
         starts = np.arange(n, dtype=np.int64) * time
         return Windows(np.ascontiguousarray(scaled), starts, time)
 
-    def score_table(self, columns: Mapping[str, np.ndarray], progress: Progress | None = None) -> TableScores:
+    def score_table(
+        self, columns: Mapping[str, np.ndarray], progress: Progress | None = None, *, unit: np.ndarray | None = None
+    ) -> TableScores:
         """Scores of a raw table, one for every row that ends a window.
 
         Args:
             columns: one array a column, all of shape (n_rows,): the inputs, and if the detector was fitted with them
                 the unit column (or ``unit``) and the time column (or ``time``). Without a unit column the table is one
-                unit, without a time column its rows are in order.
+                unit, without a time column its rows are in order. What serves no role is not looked at.
             progress: called with the number of windows just scored.
+            unit: name or code of each row's unit, shape (n_rows,), of rows that are in order; stands for both columns.
 
         Raises:
             DetectorError: a column is missing or not numeric; the message names it.
         """
-        table = self.table_windows(columns)
+        table = self.table_windows(columns, unit)
         result = self.score_scaled(table.windows, progress)
         return TableScores(result.score, result.alarm, table.row[table.windows.ends], table.short_units)
 
-    def table_windows(self, columns: Mapping[str, np.ndarray]) -> TableWindows:
+    def table_windows(self, columns: Mapping[str, np.ndarray], unit: np.ndarray | None = None) -> TableWindows:
         """The windows of a raw table as `score_table` takes it, over its rows in order, scaled and without gaps.
 
         Raises:
@@ -161,9 +164,10 @@ class WindowDetector(ScaledDetector[WindowScorer]):
         """
         inputs = self._inputs(columns)
         n_rows = len(next(iter(inputs.values()), ()))
-        units, names = self._units(columns, n_rows)
-        times = self._times(columns)
-        order = np.lexsort((np.arange(n_rows) if times is None else times, units))
+        given = _first(columns, self.description.unit_names) if unit is None else unit
+        shown = _first(columns, self.description.time_names) if unit is None else None
+        units, names = _coded(given, n_rows)
+        order = np.lexsort((np.arange(n_rows) if shown is None else _sortable(shown), units))
         bounds = np.flatnonzero(np.diff(units[order], prepend=-1, append=-1))
         scaled = self._scaled(inputs, order)
         length = self.description.window
@@ -174,7 +178,6 @@ class WindowDetector(ScaledDetector[WindowScorer]):
             if stop - start < length:
                 short.append(str(names[units[order[start]]]))
         index = np.concatenate(starts) if starts else np.empty(0, np.int64)
-        shown = self._optional(columns, self.description.time_column, "time")
         return TableWindows(
             windows=Windows(scaled, index, length),
             row=order,
@@ -217,29 +220,27 @@ class WindowDetector(ScaledDetector[WindowScorer]):
             scaled[first : first + BLOCK] = self.scaler.transform(sensors, settings)
         return scaled
 
-    def _units(self, columns: Mapping[str, np.ndarray], n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """A code for every row, in order of first appearance, and the names behind the codes."""
-        given = self._optional(columns, self.description.unit_column, "unit")
-        if given is None:
-            return np.zeros(n_rows, np.int64), np.array(["table"])
-        names, first, codes = np.unique(given.astype(str), return_index=True, return_inverse=True)
-        rank = np.empty(len(names), np.int64)
-        rank[np.argsort(first)] = np.arange(len(names))
-        return rank[codes], names[np.argsort(first)]
 
-    def _times(self, columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
-        """Something rows can be sorted by: numbers written as text are numbers, since as text 10 comes before 9."""
-        given = self._optional(columns, self.description.time_column, "time")
-        if given is None or given.dtype.kind not in "OSU":
-            return given
-        try:
-            return given.astype(np.float64)
-        except (TypeError, ValueError):
-            return given.astype(str)
+def _first(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray | None:
+    """The first of some columns that a table has."""
+    return next((np.asarray(columns[name]) for name in names if name in columns), None)
 
-    @staticmethod
-    def _optional(columns: Mapping[str, np.ndarray], stated: str | None, canonical: str) -> np.ndarray | None:
-        for name in (stated, canonical):
-            if name is not None and name in columns:
-                return np.asarray(columns[name])
-        return None
+
+def _coded(units: np.ndarray | None, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """A code for every row, in order of first appearance, and the names behind the codes."""
+    if units is None:
+        return np.zeros(n_rows, np.int64), np.array(["table"])
+    names, first, codes = np.unique(units.astype(str), return_index=True, return_inverse=True)
+    rank = np.empty(len(names), np.int64)
+    rank[np.argsort(first)] = np.arange(len(names))
+    return rank[codes], names[np.argsort(first)]
+
+
+def _sortable(times: np.ndarray) -> np.ndarray:
+    """Something rows can be sorted by: numbers written as text are numbers, since as text 10 comes before 9."""
+    if times.dtype.kind not in "OSU":
+        return times
+    try:
+        return times.astype(np.float64)
+    except (TypeError, ValueError):
+        return times.astype(str)

@@ -168,7 +168,8 @@ def challenge_windows(
         return compare(own, None, healthy_from=dataset.labels.healthy_from)
     columns, feature_row = raw_test_columns(features, raw, champion.description.inputs)
     try:
-        theirs = champion.score_table(columns)
+        # by the codes of segments, since train and test files may use the same names
+        theirs = champion.score_table(columns, unit=features.row_unit[feature_row])
     except DetectorError as error:
         return Decision(promote=True, reason=f"the champion cannot score the new test part: {error}", metric="pr_auc")
     scores = dict(zip(feature_row[theirs.row].tolist(), theirs.score.tolist(), strict=True))
@@ -189,10 +190,7 @@ def challenge_windows(
 def raw_test_columns(
     features: FeatureSet, raw: Path, inputs: tuple[str, ...]
 ) -> tuple[Mapping[str, np.ndarray], np.ndarray]:
-    """The raw rows of the test part as columns, and each row's place among the feature rows, shape (n,).
-
-    Units are named by their code among the segments, since train and test files may use the same names.
-    """
+    """The inputs of the test part's raw rows as columns, and each row's place among the feature rows, shape (n,)."""
     file = raw / "test.parquet"
     table = pq.read_table(file if file.exists() else raw / "train.parquet")
     places = [np.arange(item.start, item.stop) for item in features.segments if item.part == "test"]
@@ -201,4 +199,4 @@ def raw_test_columns(
     columns = {
         name: to_numpy(table.column(name).combine_chunks())[chosen] for name in inputs if name in table.column_names
     }
-    return {**columns, "unit": features.row_unit[feature_row], "time": np.arange(len(feature_row))}, feature_row
+    return columns, feature_row

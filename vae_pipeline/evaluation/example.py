@@ -83,9 +83,11 @@ def _rows(features: FeatureSet, raw: Path, evaluation: Path, detector: WindowDet
         unit = features.unit_names[features.row_unit[end]]
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        table.writerow([description.unit_column or "unit", description.time_column or "time", *description.inputs])
+        roles = (description.unit_column, description.time_column)
+        table.writerow([*(name for name in roles if name), *description.inputs])
         for row, values in zip(wanted.tolist(), inputs[place].tolist(), strict=True):
-            table.writerow([unit, f"{features.row_time[row]:.15g}", *(repr(value) for value in values)])
+            served = zip(roles, (unit, f"{features.row_time[row]:.15g}"), strict=True)
+            table.writerow([*(value for name, value in served if name), *(repr(value) for value in values)])
         scores = tuple(score_of[row] for row in known.tolist())
         return Example(file="rows.csv", content_type="text/csv", scores=scores), text.getvalue().encode()
     return None

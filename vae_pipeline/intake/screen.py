@@ -163,8 +163,8 @@ def normal_samples(detector: "Detector", dataset: Dataset, folder: Path) -> tupl
 
 
 def _windows(detector: "WindowDetector", dataset: Dataset, rows: pd.DataFrame) -> tuple[np.ndarray, list[Sample]]:
-    columns = {str(name): rows[name].to_numpy() for name in rows if name not in ("label", "remaining_life")}
-    table = detector.table_windows(columns)
+    columns = {name: rows[name].to_numpy() for name in detector.description.inputs if name in rows}
+    table = detector.table_windows(columns, rows["unit"].to_numpy())
     life = rows["remaining_life"].to_numpy(np.float64) if "remaining_life" in rows else None
     label = rows["label"].fillna(-1).to_numpy(np.int8) if "label" in rows else None
     _, healthy = row_labels(dataset.labels, rows=len(rows), training=True, remaining_life=life, label=label)

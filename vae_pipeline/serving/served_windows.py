@@ -83,8 +83,8 @@ class ServedWindows(Served[np.ndarray]):
             found = _plain_columns(content.columns or {}, self.settings.max_rows)
         else:
             description = self.detector.description
-            beside = {description.unit_column or "unit", "unit", description.time_column or "time", "time"}
-            found = columns(body, rows=self.settings.max_rows, wanted={*description.inputs, *beside})
+            wanted = {*description.inputs, *description.unit_names, *description.time_names}
+            found = columns(body, rows=self.settings.max_rows, wanted=wanted)
         found = {**found, **_written_numbers(found, self.detector.description.inputs)}
         require_known(found, self.detector.description.inputs, gaps=asked.gaps)
         return found

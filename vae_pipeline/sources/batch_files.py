@@ -110,17 +110,14 @@ def _rows_to_last(rows: pd.DataFrame) -> np.ndarray:
 
 def _roles(dataset: Dataset, source: dict[str, list[str]], frame: pd.DataFrame) -> Roles:
     columns = dataset.columns
-    unit, time = columns.unit, columns.time
-    if dataset.kind in _CYCLES:
-        unit, time = unit or "unit", time or "cycle"
     label = columns.label or ("label" if "label" not in source["sensors"] else None)
     key = _or_canonical(columns.key, KEY, frame)
     # what the layout has beside the sensors in use is kept: the next entry may use it
     more = [name for name in frame.columns if name in _kept(dataset) and name not in source["sensors"]]
     more = [name for name in more if name not in source["settings"]]
     return Roles(
-        unit=_or_canonical(unit, "unit", frame),
-        time=_or_canonical(time, "time", frame),
+        unit=_or_canonical(columns.unit, "unit", frame),
+        time=_or_canonical(columns.time, "time", frame),
         settings=tuple(source["settings"]),
         sensors=(*source["sensors"], *more),
         label=label if label in frame else None,

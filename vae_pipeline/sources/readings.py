@@ -25,7 +25,7 @@ def read_readings(file: Path, dataset: Dataset) -> pd.DataFrame:
         msg = f"{file}: there is no such file"
         raise DataError(msg)
     if dataset.kind in ("cmapss", "sample_turbofan") and file.suffix.lower() == ".txt":
-        return read_rows(file).rename(columns={"time": dataset.columns.time or "time"})
+        return read_rows(file).rename(columns={"time": dataset.columns.time})
     form = dataset.files or TableFiles(train="")
     frame = read_frame(file, header=form.header, separator=form.separator)
     time = dataset.columns.time

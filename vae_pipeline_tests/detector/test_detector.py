@@ -1,6 +1,7 @@
 """One detector, three ways in: whoever hands it readings gets the same score."""
 
 import json
+from copy import copy
 
 import numpy as np
 import pytest
@@ -102,6 +103,28 @@ def test_without_unit_and_time_a_table_is_one_unit_in_order(plain):
     alone = {name: values[first] for name, values in columns.items() if name.startswith("sensor")}
     expected = plain.detector.score_table({name: values[first] for name, values in columns.items()})
     np.testing.assert_allclose(plain.detector.score_table(alone).score, expected.score, **CLOSE)
+
+
+@pytest.mark.parametrize("role", ["unit", "time"])
+def test_a_column_named_like_a_role_that_is_not_stated_changes_nothing(plain, role):
+    columns = plain.test_columns()
+    first = {name: values[columns["unit"] == "test_001"] for name, values in columns.items()}
+    detector = copy(plain.detector)
+    detector.description = detector.description.model_copy(update={"unit_column": None, "time_column": None})
+    expected = plain.detector.score_table(first)
+    found = detector.score_table({**first, role: first["time"] * 7 % 11})
+    np.testing.assert_allclose(found.score, expected.score, **CLOSE)
+    assert np.array_equal(found.row, expected.row)
+
+
+def test_units_given_beside_a_table_stand_for_its_own_columns(plain):
+    columns = plain.test_columns()
+    expected = plain.detector.score_table(columns)
+    codes = np.unique(columns["unit"], return_inverse=True)[1]
+    spoilt = {**columns, "unit": columns["unit"][::-1], "time": columns["time"] * 7 % 11}
+    found = plain.detector.score_table(spoilt, unit=codes)
+    np.testing.assert_allclose(found.score, expected.score, **CLOSE)
+    assert np.array_equal(found.row, expected.row)
 
 
 def test_times_written_as_text_count_as_numbers(plain):

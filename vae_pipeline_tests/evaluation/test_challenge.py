@@ -119,7 +119,7 @@ def test_raw_test_rows_are_those_behind_the_feature_rows(example):
     made_by, _ = example
     columns, feature_row = raw_test_columns(made_by.features, made_by.raw, ("sensor_1", "sensor_3", "oil"))
     table = pq.read_table(made_by.raw / "test.parquet")
-    assert set(columns) == {"sensor_1", "sensor_3", "unit", "time"}
+    assert set(columns) == {"sensor_1", "sensor_3"}
     assert np.array_equal(np.sort(columns["sensor_3"]), np.sort(table["sensor_3"].to_numpy()))
     settings = np.empty((len(feature_row), 0))
     sensors = np.stack([columns["sensor_1"], np.zeros(len(feature_row)), columns["sensor_3"]], axis=1)

@@ -8,6 +8,7 @@ import pytest
 
 from vae_pipeline.errors import DataError
 from vae_pipeline.intake.screen import normal_samples
+from vae_pipeline_tests.detector.examples import made
 
 
 def batch_of(example, folder):
@@ -42,3 +43,15 @@ def test_a_champion_of_another_medium_scores_nothing(sound_example, image_exampl
     folder, _ = batch_of(image_example, tmp_path / "batch")
     with pytest.raises(DataError, match="is of medium sound, not image"):
         normal_samples(sound_example.detector, image_example.dataset, folder)
+
+
+def test_windows_stay_inside_of_a_unit_whether_or_not_the_catalogue_states_one(tmp_path):
+    example = made(tmp_path / "made")
+    folder, rows = batch_of(example, tmp_path / "batch")
+    expected = normal_samples(example.detector, example.dataset, folder)
+    description = example.detector.description.model_copy(update={"unit_column": None, "time_column": None})
+    example.detector.description = description
+    scores, samples = normal_samples(example.detector, example.dataset, folder)
+    assert {sample.unit for sample in samples} == set(rows["unit"])
+    assert samples == expected[1]
+    assert np.array_equal(scores, expected[0])

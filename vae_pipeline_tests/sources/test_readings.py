@@ -16,6 +16,13 @@ def test_a_text_file_of_c_mapss_is_read_in_its_own_layout(tmp_path):
     assert frame["unit"].nunique() == 3
 
 
+def test_a_layout_that_has_a_unit_and_a_time_needs_no_statement_of_them(tmp_path):
+    write_cmapss(tmp_path)
+    dataset = entry()
+    assert (dataset.columns.unit, dataset.columns.time) == ("unit", "cycle")
+    assert list(read_readings(tmp_path / "test_FD001.txt", dataset).columns[:2]) == ["unit", "cycle"]
+
+
 @pytest.mark.parametrize("kind", ["cmapss", "table"])
 def test_csv_and_parquet_keep_rows_and_names(tmp_path, kind):
     frame = pd.DataFrame({"cycle": [2, 1, 3], "pressure": [0.5, None, 2.5]})
