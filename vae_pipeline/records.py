@@ -83,6 +83,19 @@ class TableFiles(Record):
     test_labels: str | None = None
     header: bool = True
     separator: str = ","
+    decimal: Literal[".", ","] = "."
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> "TableFiles":
+        if self.separator == self.decimal:
+            msg = f"separator and decimal are both {self.decimal!r}; state the one that stands between the columns"
+            raise ValueError(msg)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a point as decimal mark: what was made before there was a choice keeps its data version."""
+        return {name: value for name, value in handler(self).items() if (name, value) != ("decimal", ".")}
 
 
 class Columns(Record):

@@ -79,7 +79,7 @@ def _table(dataset: Dataset, file: Path, raw: Path) -> tuple[pd.DataFrame, str]:
     if not file.is_file() or (suffix not in _TABLES and not in_layout):
         raise _no_batch(dataset, file)
     form = dataset.files or TableFiles(train="")
-    frame = read_rows(file) if in_layout else read_frame(file, header=form.header, separator=form.separator)
+    frame = read_rows(file) if in_layout else read_frame(file, form)
     roles = _roles(dataset, source, frame)
     rows = canonical_rows(file, frame, roles, form)
     if roles.time is None:
@@ -91,8 +91,7 @@ def _table(dataset: Dataset, file: Path, raw: Path) -> tuple[pd.DataFrame, str]:
         stated = "remaining_life" in frame
         if stated:
             life = column(frame, "remaining_life")
-            where = lambda row: place(file, row, header=form.header, separator=form.separator)  # noqa: E731
-            rows["remaining_life"] = numbers_of(life, where)
+            rows["remaining_life"] = numbers_of(life, lambda row: place(file, row, form), form.decimal)
             labelled = "by the column 'remaining_life'"
         elif "label" in rows:
             rows["remaining_life"] = np.nan

@@ -18,13 +18,13 @@ Where = Callable[[int], str]
 _ZONE = re.compile(r":\d\d(?:\.\d+)?\s*(?:Z|[+-]\d\d:?\d\d)$")
 
 
-def numbers_of(values: pd.Series, where: Where) -> np.ndarray:
-    """The column as float64 (rows,); empty cells are nan.
+def numbers_of(values: pd.Series, where: Where, decimal: str = ".") -> np.ndarray:
+    """The column as float64 (rows,); empty cells are nan, and ``decimal`` is the mark of numbers written as text.
 
     Raises:
         DataError: a cell is text.
     """
-    numbers, text_row = as_numbers(values)
+    numbers, text_row = as_numbers(values, decimal)
     if text_row is not None:
         text = str(values.iloc[text_row])
         msg = f"{where(text_row)}, column {values.name!r}: {text!r} is no number; correct it or leave it empty"

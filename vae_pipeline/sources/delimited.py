@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vae_pipeline.errors import DataError
+from vae_pipeline.records import TableFiles
 
 __all__ = ["as_numbers", "column", "missing_column", "place", "read_frame"]
 
@@ -16,7 +17,7 @@ PARQUET = (".parquet", ".pq")
 _BLANKS = r"\s+"
 
 
-def read_frame(file: Path, *, header: bool, separator: str) -> pd.DataFrame:
+def read_frame(file: Path, form: TableFiles) -> pd.DataFrame:
     """The file's rows in their order; without a header the columns are ``column_1`` to ``column_n``.
 
     Raises:
@@ -27,7 +28,7 @@ def read_frame(file: Path, *, header: bool, separator: str) -> pd.DataFrame:
             frame = pd.read_parquet(file).reset_index(drop=True)
             frame.columns = [str(name) for name in frame.columns]
         else:
-            frame = _read_csv(file, header=header, separator=separator)
+            frame = _read_csv(file, form)
     except pd.errors.EmptyDataError as error:
         raise _empty(file) from error
     except pd.errors.ParserError as error:
@@ -47,14 +48,15 @@ def _empty(file: Path) -> DataError:
     return DataError(f"{file}: the file has no rows; fill it or leave it out of the catalogue")
 
 
-def _read_csv(file: Path, *, header: bool, separator: str) -> pd.DataFrame:
+def _read_csv(file: Path, form: TableFiles) -> pd.DataFrame:
+    separator, header = form.separator, 0 if form.header else None
     if len(separator) != 1 and separator != _BLANKS:
         msg = f"{file}: the separator {separator!r} must be one character, or '{_BLANKS}' for blanks"
         raise DataError(msg)
-    if header:
+    if form.header:
         _check_header(file, separator)
-    frame = pd.read_csv(file, sep=separator, header=0 if header else None, index_col=False, low_memory=False)
-    if not header:
+    frame = pd.read_csv(file, sep=separator, decimal=form.decimal, header=header, index_col=False, low_memory=False)
+    if not form.header:
         frame.columns = [f"column_{number + 1}" for number in range(frame.shape[1])]
     return frame
 
@@ -83,11 +85,11 @@ def _rows(file: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
         yield from ((reader.line_num, fields) for fields in reader if fields and fields != [""])
 
 
-def place(file: Path, row: int, *, header: bool, separator: str) -> str:
+def place(file: Path, row: int, form: TableFiles) -> str:
     """Where row ``row`` (from 0) of the frame stands in the file, in words: ``file.csv, line 12``."""
     if file.suffix.lower() not in PARQUET:
-        for index, (line, _) in enumerate(_rows(file, separator)):
-            if index == row + header:
+        for index, (line, _) in enumerate(_rows(file, form.separator)):
+            if index == row + form.header:
                 return f"{file}, line {line}"
     return f"{file}, row {row + 1}"
 
@@ -105,11 +107,17 @@ def column(frame: pd.DataFrame, name: str) -> pd.Series:
     return cast("pd.Series", frame[name])
 
 
-def as_numbers(values: pd.Series) -> tuple[np.ndarray, int | None]:
-    """The column as float64, empty cells as nan, and the first row (from 0) that is text, or None."""
+def as_numbers(values: pd.Series, decimal: str = ".") -> tuple[np.ndarray, int | None]:
+    """The column as float64, empty cells as nan, and the first row (from 0) that is text, or None.
+
+    ``decimal`` is the mark of cells that are still text, as all of a column are where one is no number.
+    """
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values.to_numpy(np.float64, na_value=np.nan), None
+    written = values
+    if decimal == ",":  # a point then marks thousands, if anything: such a cell is no number
+        written = values.astype("string").str.translate({ord("."): " ", ord(","): "."})
     # a plain series whatever to_numeric makes of the column's type
-    numbers = pd.Series(pd.to_numeric(values, errors="coerce")).to_numpy(np.float64, na_value=np.nan)
+    numbers = pd.Series(pd.to_numeric(written, errors="coerce")).to_numpy(np.float64, na_value=np.nan)
     text = np.flatnonzero(np.isnan(numbers) & values.notna().to_numpy())
     return numbers, int(text[0]) if text.size else None

@@ -24,6 +24,7 @@ __all__ = ["SOURCE", "load", "read_table", "source_version"]
 
 SOURCE = "source.json"
 _READERS = 1  # counts up whenever the same raw input gives other tables
+_INFERRING = 2  # likewise, of tables whose sensors are not stated
 _SAMPLES: dict[str, Any] = {
     "sample_turbofan": sample,
     "sample_machine_sound": sample_sound,
@@ -36,7 +37,7 @@ def load(dataset: Dataset, settings: Settings, folder: Path, version: Version | 
 
     Of recordings and images the tables are an index, one row a file, and the files lie in ``files/``. Gives what
     ``source.json`` says: name, title, kind, licence, citation, origin, sha256, parts (rows and units of each), the
-    names of the sensors and settings in use, the number of the version and its batches.
+    names of the sensors and settings in use and of the columns left out, the number of the version and its batches.
 
     Args:
         dataset: the catalogue's entry.
@@ -53,13 +54,14 @@ def load(dataset: Dataset, settings: Settings, folder: Path, version: Version | 
     linked = root.is_relative_to(settings.home)  # nobody changes what was unpacked or generated there
     sensors: list[str] = []
     used_settings: list[str] = []
+    left_out: list[str] = []
     if dataset.medium == "image":
         parts = read_pictures(dataset, root, folder, linked=linked)
     elif dataset.medium == "sound":
         parts = read_recordings(dataset, root, folder, linked=linked)
     elif dataset.kind == "table":
-        parts, sensors = table.read_table_files(dataset, root)
-        used_settings = list(dataset.columns.settings)
+        parts, roles = table.read_table_files(dataset, root)
+        sensors, used_settings, left_out = list(roles.sensors), list(roles.settings), list(roles.left_out)
     else:
         parts = cmapss.read_cmapss(dataset, root)
         sensors = list(dataset.columns.sensors or cmapss.SENSORS)
@@ -80,6 +82,7 @@ def load(dataset: Dataset, settings: Settings, folder: Path, version: Version | 
         "parts": {part: {"rows": len(frame), "units": int(frame["unit"].nunique())} for part, frame in parts.items()},
         "sensors": sensors,
         "settings": used_settings,
+        "left_out": left_out,
         "dataset_version": version.number,
         "batches": batches,
     }
@@ -119,8 +122,10 @@ def source_version(dataset: Dataset, settings: Settings, version: Version | None
     """
     reading = dataset.model_dump(mode="json", include=_read_by(dataset))
     version = newest_version(open_storage(settings), dataset) if version is None else version
-    # without batches nothing is added: what is kept keeps its data version
-    added = [version.batches] if version.batches else []
+    # nothing is added for what says nothing: what is kept keeps its data version
+    added: list[Any] = [version.batches] if version.batches else []
+    if dataset.kind == "table" and dataset.columns.sensors is None:
+        added.append(_INFERRING)
     return fingerprint(_READERS, reading, _input_version(dataset, settings), *added)
 
 

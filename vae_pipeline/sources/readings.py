@@ -27,7 +27,7 @@ def read_readings(file: Path, dataset: Dataset) -> pd.DataFrame:
     if dataset.kind in ("cmapss", "sample_turbofan") and file.suffix.lower() == ".txt":
         return read_rows(file).rename(columns={"time": dataset.columns.time})
     form = dataset.files or TableFiles(train="")
-    frame = read_frame(file, header=form.header, separator=form.separator)
+    frame = read_frame(file, form)
     time = dataset.columns.time
     if time in frame and not pd.api.types.is_numeric_dtype(frame[time].dtype):
         try:

@@ -16,10 +16,16 @@ from vae_pipeline.sources.label_files import matched, read_labels
 
 __all__ = ["Roles", "canonical_rows", "find_files", "read_table_files"]
 
+_CANONICAL = ("unit", "time", "remaining_life", "label")
+_LIKE_NUMBERS = r"[-+]?(\d[\d.]*,[\d.,]*\d|\d+\.\d+)"
+
 
 @dataclass(frozen=True)
 class Roles:
-    """Whom the columns serve; of a dataset settled on its first training file."""
+    """Whom the columns serve; of a dataset settled on its first training file.
+
+    ``left_out`` are the columns of that file which serve no role.
+    """
 
     unit: str | None
     time: str | None
@@ -27,10 +33,11 @@ class Roles:
     sensors: tuple[str, ...]
     label: str | None
     key: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
-def read_table_files(dataset: Dataset, root: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """The part ``train``, and ``test`` if files are stated for it, and the names of the sensors used.
+def read_table_files(dataset: Dataset, root: Path) -> tuple[dict[str, pd.DataFrame], Roles]:
+    """The part ``train``, and ``test`` if files are stated for it, and whom the columns serve.
 
     Columns: unit (text), time (int64, float64 or timestamps in UTC), settings and sensors (float64, empty cells are
     nan), ``label`` (Int8) where labels are known, and for units that run to failure ``remaining_life`` (rows to the
@@ -45,11 +52,11 @@ def read_table_files(dataset: Dataset, root: Path) -> tuple[dict[str, pd.DataFra
         part: find_files(root, pattern) for part, pattern in (("train", files.train), ("test", files.test)) if pattern
     }
     first = found["train"][0]
-    roles = _roles(dataset, first, _read(first, files))
+    roles = _roles(dataset, found["train"], files)
     parts = {part: _part(dataset, part, paths, root, roles) for part, paths in found.items()}
     if dataset.columns.label and all("label" not in table for table in parts.values()):
-        raise missing_column(first, dataset.columns.label, _read(first, files))
-    return parts, list(roles.sensors)
+        raise missing_column(first, dataset.columns.label, read_frame(first, files))
+    return parts, roles
 
 
 def find_files(root: Path, pattern: str) -> list[Path]:
@@ -75,31 +82,65 @@ def _stated(dataset: Dataset) -> TableFiles:
     return dataset.files
 
 
-def _read(file: Path, files: TableFiles) -> pd.DataFrame:
-    return read_frame(file, header=files.header, separator=files.separator)
-
-
-def _roles(dataset: Dataset, file: Path, frame: pd.DataFrame) -> Roles:
+def _roles(dataset: Dataset, paths: list[Path], files: TableFiles) -> Roles:
     columns = dataset.columns
-    sensors = columns.sensors
-    if sensors is None:
-        taken = {columns.unit, columns.time, columns.label, columns.key, *columns.settings}
-        rest = [name for name in frame.columns if name not in taken]
-        # one number is enough: a typo must not make a sensor disappear, it is told when the column is read
-        sensors = tuple(name for name in rest if _holds_numbers(column(frame, name)))
+    frame = read_frame(paths[0], files)
+    sensors = _inferred(dataset, paths, frame, files) if columns.sensors is None else columns.sensors
     if not sensors:
-        msg = f"{file}: no numeric column is left for sensors; state them under 'columns' in the catalogue"
+        msg = f"{paths[0]}: no numeric column is left for sensors; state them under 'columns' in the catalogue"
         raise DataError(msg)
     if columns.key is not None and KEY in (*columns.settings, *sensors):
-        msg = f"{file}: the column {KEY!r} cannot be a sensor or setting where columns.key is stated; rename it"
+        msg = f"{paths[0]}: the column {KEY!r} cannot be a sensor or setting where columns.key is stated; rename it"
         raise DataError(msg)
-    return Roles(columns.unit, columns.time, columns.settings, tuple(sensors), columns.label, key=columns.key)
+    own = [name for name in (*columns.settings, *sensors) if name in _CANONICAL]
+    if own:
+        msg = (
+            f"{paths[0]}: the column {own[0]!r} cannot be a sensor or setting, as the canonical table has one of that "
+            "name; state its role, or the sensors without it, under 'columns' in the catalogue, or rename it"
+        )
+        raise DataError(msg)
+    used = {columns.unit, columns.time, columns.label, columns.key, *columns.settings, *sensors}
+    left_out = tuple(name for name in frame.columns if name not in used)
+    return Roles(columns.unit, columns.time, columns.settings, tuple(sensors), columns.label, columns.key, left_out)
 
 
-def _holds_numbers(values: pd.Series) -> bool:
+def _inferred(dataset: Dataset, paths: list[Path], first: pd.DataFrame, files: TableFiles) -> tuple[str, ...]:
+    """The numeric columns of the first file that serve no other role, without those that are empty in all files."""
+    columns = dataset.columns
+    taken = {columns.unit, columns.time, columns.label, columns.key, *columns.settings}
+    rest = [name for name in first.columns if name not in taken]
+    unknown, sensors = rest, set()
+    for path in paths:
+        frame = first if path == paths[0] else read_frame(path, files)
+        filled = [name for name in unknown if name in frame and bool(column(frame, name).notna().any())]
+        # one number is enough: a typo must not make a sensor disappear, it is told when the column is read
+        sensors |= {name for name in filled if _holds_numbers(path, column(frame, name), files)}
+        unknown = [name for name in unknown if name not in filled]
+        if not unknown:
+            break
+    return tuple(name for name in rest if name in sensors)
+
+
+def _holds_numbers(file: Path, values: pd.Series, files: TableFiles) -> bool:
+    """Whether a cell of a column that is not empty is a number.
+
+    Raises:
+        DataError: none is, but all are written like numbers with another decimal mark.
+    """
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
         return False
-    return pd.api.types.is_numeric_dtype(values.dtype) or not bool(np.isnan(as_numbers(values)[0]).all())
+    if pd.api.types.is_numeric_dtype(values.dtype) or not np.isnan(as_numbers(values, files.decimal)[0]).all():
+        return True
+    given = values.dropna().astype(str)
+    if bool(given.str.strip().str.fullmatch(_LIKE_NUMBERS).all()):
+        row = int(values.notna().to_numpy().argmax())
+        remedy = "state files.decimal: ','" if files.decimal == "." else "write it without marks of thousands"
+        msg = (
+            f"{place(file, row, files)}, column {values.name!r}: {given.iloc[0]!r} is no number with the decimal mark "
+            f"{files.decimal!r}; {remedy}, or the sensors in use under 'columns', in the catalogue"
+        )
+        raise DataError(msg)
+    return False
 
 
 def _part(dataset: Dataset, part: str, paths: list[Path], root: Path, roles: Roles) -> pd.DataFrame:
@@ -110,7 +151,7 @@ def _part(dataset: Dataset, part: str, paths: list[Path], root: Path, roles: Rol
         _refuse_same_stems(paths)
     tables = []
     for path in paths:
-        table = canonical_rows(path, _read(path, files), roles, files)
+        table = canonical_rows(path, read_frame(path, files), roles, files)
         if pattern:
             table["label"] = pd.array(read_labels(labels[path], path, len(table)), dtype="Int8")
         if tables and _is_clock(table) != _is_clock(tables[0]):
@@ -149,7 +190,7 @@ def canonical_rows(file: Path, frame: pd.DataFrame, roles: Roles, files: TableFi
     """
 
     def where(row: int) -> str:
-        return place(file, row, header=files.header, separator=files.separator)
+        return place(file, row, files)
 
     for name in (roles.unit, roles.time, roles.key, *roles.settings, *roles.sensors):
         if name is not None and name not in frame:
@@ -164,7 +205,7 @@ def canonical_rows(file: Path, frame: pd.DataFrame, roles: Roles, files: TableFi
     if roles.key is not None:
         columns[KEY] = keys_of(file, frame, roles.key, files)
     for name in (*roles.settings, *roles.sensors):
-        columns[name] = numbers_of(column(frame, name), where)
+        columns[name] = numbers_of(column(frame, name), where, files.decimal)
     if roles.label is not None and roles.label in frame:
         columns["label"] = labels_of(column(frame, roles.label), where)
     return pd.DataFrame(columns)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 from vae_pipeline_tests.endurance.plant import HEADER, pump, write_catalog
 
 P0 = "normal/p0.csv"
@@ -134,6 +136,15 @@ def _gap(line: str) -> str:
     return ",".join([*fields[:3], "", *fields[4:]])
 
 
+def decimal_commas(plant: Path) -> None:
+    """Write all tables as a program set to German does, and leave the sensors out of the catalogue."""
+    catalog = yaml.safe_load((plant / "plant.yaml").read_text())
+    del catalog["datasets"]["pumps"]["columns"]["sensors"]
+    catalog["datasets"]["pumps"]["files"]["separator"] = ";"
+    (plant / "plant.yaml").write_text(yaml.safe_dump(catalog))
+    everywhere(lambda text: [line.replace(",", ";").replace(".", ",") for line in text], "**/*.csv")(plant)
+
+
 ARCHIVE = (
     Case("bytes of the archive are damaged", flipped, r"engines\.zip: damaged or cut off", "engines"),
     Case(
@@ -207,6 +218,9 @@ TABLE = (
     ),
     Case("text in a number column", cell(17, 3, "n/k"), r"p0\.csv, line 18, column 'flow': 'n/k' is no number"),
     Case("a decimal comma", cell(17, 3, '"40,1"'), r"p0\.csv, line 18, column 'flow': '40,1' is no number"),
+    Case(
+        "decimal commas, and no sensors stated", decimal_commas, r"p0\.csv, line 2, column '.*' is no number with the"
+    ),
     Case("a field too many", cell(17, 3, "40,1"), r"p0\.csv.*line 18"),
     Case("values missing for longer than a window", column(20, 33, 2, ""), r"unit p0, row 30.*pressure"),
     Case(

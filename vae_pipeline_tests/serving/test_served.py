@@ -371,21 +371,21 @@ def no_decoding(monkeypatch):
 
 
 def test_pictures_that_are_too_many_pixels_together_are_refused_by_their_headers(request, no_decoding):
-    for name, body in requests_of([black(90)] * 3):
-        served = request.getfixturevalue(name).served(max_pixels=20_000)
+    for name, body in requests_of([black(90)] * 5):
+        served = request.getfixturevalue(name).served(max_pixels=10_000)
         for read in (served.samples, lambda *given, served=served: list(served.explained(*given))):
-            with pytest.raises(Refused, match="24,300 pixels together are more than the 20,000 allowed") as refusal:
-                read(body, Asked(top=3))
+            with pytest.raises(Refused, match="40,500 pixels together are more than the 40,000 allowed") as refusal:
+                read(body, Asked(top=5))
             assert (refusal.value.status, refusal.value.field) == (413, "files" if body.files else "pairs")
 
 
 def test_a_picture_counts_as_what_it_becomes(packed_image, no_decoding):
     size = packed_image.detector.description.size
-    served = packed_image.served(max_pixels=3 * size**2)
-    with pytest.raises(Refused, match=f"{4 * size**2:,} pixels together"):
-        served.samples(form(*(("f", "a.png", black(16)) for _ in range(4))), Asked())
-    with pytest.raises(Refused, match=f"{4 * size**2:,} pixels together"):
-        served.samples(as_npy(np.zeros((4, 16, 16, 3), np.uint8)), Asked())
+    served = packed_image.served(max_pixels=size**2)
+    with pytest.raises(Refused, match=f"{5 * size**2:,} pixels together"):
+        served.samples(form(*(("f", "a.png", black(16)) for _ in range(5))), Asked())
+    with pytest.raises(Refused, match=f"{5 * size**2:,} pixels together"):
+        served.samples(as_npy(np.zeros((5, 16, 16, 3), np.uint8)), Asked())
 
 
 def test_only_what_is_explained_is_decoded_and_counted(request):

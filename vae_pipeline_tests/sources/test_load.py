@@ -71,14 +71,14 @@ def test_archive_hash_is_in_the_source(tmp_path, home):
 
 def test_table_from_the_catalogue_form(tmp_path, settings):
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/a.csv").write_text("t,p,fault\n2024-01-01,1,0\n2024-01-02,2,\n")
+    (tmp_path / "data/a.csv").write_text("t,p,fault,note\n2024-01-01,1,0,x\n2024-01-02,2,,y\n")
     (tmp_path / "own.yaml").write_text(
         "datasets:\n  own:\n    line: timeseries\n    kind: table\n    title: t\n    licence: l\n"
         "    files: {train: data/*.csv}\n    columns: {time: t, label: fault}\n"
     )
     own = read_catalog(tmp_path / "own.yaml")["own"]
     source = load(own, settings, tmp_path / "out")
-    assert source["sensors"] == ["p"]
+    assert (source["sensors"], source["left_out"]) == (["p"], ["note"])
     table = read_table(tmp_path / "out", "train")
     assert table["label"].isna().tolist() == [False, True]
     assert table["time"].dtype == "datetime64[ns]"

@@ -17,7 +17,8 @@ def write(tmp_path, **texts):
 
 def read(tmp_path, columns=None, files=None, **more):
     dataset = entry(kind="table", files={"train": "train.csv", **(files or {})}, columns=columns or {}, **more)
-    return read_table_files(dataset, tmp_path)
+    parts, roles = read_table_files(dataset, tmp_path)
+    return parts, list(roles.sensors)
 
 
 def test_roles(tmp_path):
@@ -105,6 +106,58 @@ def test_text_in_a_number_column_is_named_with_its_line(tmp_path, columns):
     write(tmp_path, train='note,a\n"two\nlines",1\n\nx,2\nx,n/k\nx,4\n')
     with pytest.raises(DataError, match=r"train\.csv, line 6, column 'a': 'n/k' is no number"):
         read(tmp_path, columns)
+
+
+COMMAS = "when;a;b;n\n31.01.2024;1,5;-2,25;1\n01.02.2024;;3;2\n"
+
+
+def test_decimal_commas_are_refused_by_name_and_read_where_they_are_stated(tmp_path):
+    write(tmp_path, train=COMMAS)
+    with pytest.raises(DataError, match=r"train\.csv, line 2, column 'a': '1,5' is no number .* files\.decimal: ','"):
+        read(tmp_path, files={"separator": ";"})
+    parts, sensors = read(tmp_path, files={"separator": ";", "decimal": ","})
+    assert sensors == ["a", "b", "n"]
+    np.testing.assert_array_equal(parts["train"][["a", "b"]], [[1.5, -2.25], [np.nan, 3.0]])
+
+
+@pytest.mark.parametrize("sensors", [None, ["a"]])
+def test_with_decimal_commas_a_point_is_no_number(tmp_path, sensors):
+    form = {"separator": ";", "decimal": ","}
+    for cell in ("1.234", "1.234,5"):
+        write(tmp_path, train=f"a;n\n{cell};1\n")
+        with pytest.raises(DataError, match=f"line 2, column 'a': '{cell}' is no number"):
+            read(tmp_path, {"sensors": sensors}, form)
+    write(tmp_path, train="a;n\n1,5;1\nn/k;2\n")
+    with pytest.raises(DataError, match="line 3, column 'a': 'n/k' is no number"):
+        read(tmp_path, {"sensors": sensors}, form)
+
+
+def test_a_comma_cannot_be_both_separator_and_decimal_mark():
+    with pytest.raises(ValueError, match="separator and decimal are both ','"):
+        entry(kind="table", files={"train": "train.csv", "decimal": ","})
+
+
+def test_a_column_that_is_empty_in_all_files_is_no_sensor(tmp_path):
+    write(tmp_path, train="a,late,\n1,,\n2,,\n", trainer="a,late,\n3,4,\n")
+    dataset = entry(kind="table", files={"train": "train*.csv"})
+    parts, roles = read_table_files(dataset, tmp_path)
+    assert (roles.sensors, roles.left_out) == (("a", "late"), ("Unnamed: 2",))
+    assert "Unnamed: 2" not in parts["train"]
+
+
+def test_what_serves_no_role_is_told(tmp_path):
+    write(tmp_path, train=PLAIN)
+    for sensors in (None, ["a"]):
+        dataset = entry(kind="table", files={"train": "train.csv"}, columns={**ROLES, "sensors": sensors})
+        assert read_table_files(dataset, tmp_path)[1].left_out == (("note",) if sensors is None else ("b", "note"))
+
+
+@pytest.mark.parametrize("name", ["unit", "time", "label", "remaining_life"])
+def test_a_sensor_that_is_named_like_a_role_is_refused(tmp_path, name):
+    write(tmp_path, train=f"{name},a\n1,2\n")
+    for columns in ({}, {"sensors": [name]}, {"sensors": ["a"], "settings": [name]}):
+        with pytest.raises(DataError, match=rf"train\.csv: the column '{name}' cannot be a sensor or setting"):
+            read(tmp_path, columns)
 
 
 def test_line_without_header(tmp_path):

@@ -47,4 +47,6 @@ def _facts(source: dict) -> dict[str, int | str]:
             facts[name] = len(value)
         elif isinstance(value, int | str):
             facts[name] = value
+    if source.get("left_out"):  # by name: what is missing here may be missed
+        facts["left_out"] = ", ".join(source["left_out"])
     return facts | {f"{part}_rows": about["rows"] for part, about in source.get("parts", {}).items()}
