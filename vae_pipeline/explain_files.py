@@ -85,7 +85,7 @@ def _rows(
     from vae_pipeline.sources.readings import read_readings
 
     detector.require_sensors(sensors)
-    readings = read_readings(file, dataset)
+    readings = read_readings(file, dataset, detector.description.inputs)
     columns = {str(column): readings[column].to_numpy() for column in readings}
     try:
         explanations = detector.explain_table(columns, None if row is None else [row - 1], top=top)

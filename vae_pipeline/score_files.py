@@ -87,7 +87,7 @@ def _bar(unit: str, total: int | None = None) -> "tqdm":
 def _table(detector: "WindowDetector", dataset: Dataset, file: Path) -> "pd.DataFrame":
     from vae_pipeline.sources.readings import read_readings
 
-    readings = read_readings(file, dataset)
+    readings = read_readings(file, dataset, detector.description.inputs)
     columns = {str(column): readings[column].to_numpy() for column in readings}
     try:
         with _bar("windows") as bar:

@@ -13,6 +13,7 @@ from vae_pipeline.detector.explained import Named
 from vae_pipeline.detector.explained_windows import explain_windows
 from vae_pipeline.detector.scaled import ScaledDetector
 from vae_pipeline.detector.table_windows import TableWindows
+from vae_pipeline.detector.times import sortable
 from vae_pipeline.errors import DetectorError
 from vae_pipeline.explanation.chosen import spread_highest
 from vae_pipeline.explanation.explanation import Explanation
@@ -150,7 +151,8 @@ class WindowDetector(ScaledDetector[WindowScorer]):
             unit: name or code of each row's unit, shape (n_rows,), of rows that are in order; stands for both columns.
 
         Raises:
-            DetectorError: a column is missing or not numeric; the message names it.
+            DetectorError: a column is missing or not numeric, or a time neither a number nor of ISO 8601; the message
+                names it.
         """
         table = self.table_windows(columns, unit)
         result = self.score_scaled(table.windows, progress)
@@ -160,14 +162,16 @@ class WindowDetector(ScaledDetector[WindowScorer]):
         """The windows of a raw table as `score_table` takes it, over its rows in order, scaled and without gaps.
 
         Raises:
-            DetectorError: a column is missing or not numeric; the message names it.
+            DetectorError: what `score_table` raises.
         """
         inputs = self._inputs(columns)
         n_rows = len(next(iter(inputs.values()), ()))
-        given = _first(columns, self.description.unit_names) if unit is None else unit
-        shown = _first(columns, self.description.time_names) if unit is None else None
+        named = _first(columns, self.description.unit_names)
+        timed = _first(columns, self.description.time_names) if unit is None else None
+        given = unit if unit is not None or named is None else np.asarray(columns[named])
+        shown = None if timed is None else np.asarray(columns[timed])
         units, names = _coded(given, n_rows)
-        order = np.lexsort((np.arange(n_rows) if shown is None else _sortable(shown), units))
+        order = np.lexsort((np.arange(n_rows) if timed is None else sortable(columns[timed], timed), units))
         bounds = np.flatnonzero(np.diff(units[order], prepend=-1, append=-1))
         scaled = self._scaled(inputs, order)
         length = self.description.window
@@ -221,9 +225,9 @@ class WindowDetector(ScaledDetector[WindowScorer]):
         return scaled
 
 
-def _first(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray | None:
+def _first(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> str | None:
     """The first of some columns that a table has."""
-    return next((np.asarray(columns[name]) for name in names if name in columns), None)
+    return next((name for name in names if name in columns), None)
 
 
 def _coded(units: np.ndarray | None, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -234,13 +238,3 @@ def _coded(units: np.ndarray | None, n_rows: int) -> tuple[np.ndarray, np.ndarra
     rank = np.empty(len(names), np.int64)
     rank[np.argsort(first)] = np.arange(len(names))
     return rank[codes], names[np.argsort(first)]
-
-
-def _sortable(times: np.ndarray) -> np.ndarray:
-    """Something rows can be sorted by: numbers written as text are numbers, since as text 10 comes before 9."""
-    if times.dtype.kind not in "OSU":
-        return times
-    try:
-        return times.astype(np.float64)
-    except (TypeError, ValueError):
-        return times.astype(str)

@@ -16,7 +16,7 @@ from vae_pipeline.sources.delimited import column, place, read_frame
 from vae_pipeline.sources.keys import KEY
 from vae_pipeline.sources.pictures import read_pictures
 from vae_pipeline.sources.recordings import read_recordings
-from vae_pipeline.sources.table import Roles, canonical_rows
+from vae_pipeline.sources.table import Roles, canonical_rows, or_canonical
 from vae_pipeline.storage import told
 
 __all__ = ["forms", "read_batch"]
@@ -115,8 +115,8 @@ def _roles(dataset: Dataset, source: dict[str, list[str]], frame: pd.DataFrame) 
     more = [name for name in frame.columns if name in _kept(dataset) and name not in source["sensors"]]
     more = [name for name in more if name not in source["settings"]]
     return Roles(
-        unit=_or_canonical(columns.unit, "unit", frame),
-        time=_or_canonical(columns.time, "time", frame),
+        unit=or_canonical(columns.unit, "unit", frame),
+        time=or_canonical(columns.time, "time", frame),
         settings=tuple(source["settings"]),
         sensors=(*source["sensors"], *more),
         label=label if label in frame else None,
@@ -126,11 +126,6 @@ def _roles(dataset: Dataset, source: dict[str, list[str]], frame: pd.DataFrame) 
 
 def _kept(dataset: Dataset) -> tuple[str, ...]:
     return (*SETTINGS, *SENSORS) if dataset.kind in _CYCLES else ()
-
-
-def _or_canonical(stated: str | None, canonical: str, frame: pd.DataFrame) -> str | None:
-    """The column that serves a role: as the catalogue calls it, or as the canonical table does."""
-    return canonical if stated is not None and stated not in frame and canonical in frame else stated
 
 
 def _files(dataset: Dataset, root: Path, folder: Path) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from vae_pipeline.sources.delimited import as_numbers, column, missing_column, p
 from vae_pipeline.sources.keys import KEY, keys_of
 from vae_pipeline.sources.label_files import matched, read_labels
 
-__all__ = ["Roles", "canonical_rows", "find_files", "read_table_files"]
+__all__ = ["Roles", "canonical_rows", "find_files", "or_canonical", "read_table_files"]
 
 _CANONICAL = ("unit", "time", "remaining_life", "label")
 _LIKE_NUMBERS = r"[-+]?(\d[\d.]*,[\d.,]*\d|\d+\.\d+)"
@@ -209,3 +209,8 @@ def canonical_rows(file: Path, frame: pd.DataFrame, roles: Roles, files: TableFi
     if roles.label is not None and roles.label in frame:
         columns["label"] = labels_of(column(frame, roles.label), where)
     return pd.DataFrame(columns)
+
+
+def or_canonical(stated: str | None, canonical: str, frame: pd.DataFrame) -> str | None:
+    """The column that serves a role: as the catalogue calls it, or as the canonical table does."""
+    return canonical if stated is not None and stated not in frame and canonical in frame else stated

@@ -10,6 +10,7 @@ import torch
 from vae_pipeline.calibration.scorers import Observation
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.detector.session import BATCH, NetworkSession
+from vae_pipeline.detector.times import sortable
 from vae_pipeline.errors import DetectorError
 from vae_pipeline.models.fit import load_network
 from vae_pipeline.models.timeseries.network import TimeSeriesVAE
@@ -141,6 +142,44 @@ def test_times_may_be_dates(plain):
     expected = plain.detector.score_table(columns)
     for given in (dates, dates.astype(str), dates.astype(object)):
         assert np.array_equal(plain.detector.score_table({**columns, "time": given}).row, expected.row)
+
+
+def test_times_of_several_zones_are_one_clock(plain):
+    columns = plain.test_columns()
+    moments = np.datetime64("2024-01-01", "s") + columns["time"].astype("timedelta64[s]")
+    zones = np.arange(len(moments)) % 3
+    local = moments + zones.astype("timedelta64[h]")
+    texts = np.array([f"{time}+0{zone}:00" for time, zone in zip(local, zones, strict=True)])
+    expected = plain.detector.score_table(columns)
+    assert np.array_equal(plain.detector.score_table({**columns, "time": texts}).row, expected.row)
+
+
+@pytest.mark.parametrize(
+    ("texts", "order"),
+    [
+        (["2024-01-01 00:00:00.5", "2024-01-01", "2024-01-01T00:00:00.25"], [1, 2, 0]),
+        (["", "10", "9"], [2, 1, 0]),
+        (["2024-01-02", "", "2024-01-01"], [2, 0, 1]),
+        (["2024-01-01T10:00:00+02:00", "2024-01-01 09:00:00Z"], [0, 1]),
+    ],
+)
+def test_text_is_read_as_times(texts, order):
+    for kind in (object, str, "S"):
+        assert np.argsort(sortable(np.array(texts, dtype=kind), "time"), kind="stable").tolist() == order
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (["31.01.2024 10:00", "01.02.2024 10:00"], "row 1: '31.01.2024 10:00' is no time that can be sorted"),
+        (["2024-01-01", "17"], "row 2: '17' is no time that can be sorted"),
+        (["2024-01-01 00:00", "2024-01-01T00:00Z"], "row 2: '2024-01-01T00:00Z' has a zone, which rows before it lack"),
+        (["0001-01-01T00:00+14:00"], r"row 1: '0001-01-01T00:00\+14:00' is no time that can be sorted"),
+    ],
+)
+def test_text_that_is_no_time_is_not_sorted(texts, told):
+    with pytest.raises(DetectorError, match=f"column 'time', {told}"):
+        sortable(np.array(texts), "time")
 
 
 def test_progress_counts_every_window_over_several_batches(plain):

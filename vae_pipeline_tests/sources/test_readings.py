@@ -3,6 +3,7 @@ import pytest
 
 from vae_pipeline.errors import DataError
 from vae_pipeline.sources.readings import read_readings
+from vae_pipeline.sources.table import read_table_files
 from vae_pipeline_tests.builders.cmapss import entry, write_cmapss
 
 COLUMNS = {"unit": "unit", "time": "cycle"}
@@ -43,8 +44,35 @@ def test_dates_are_times(tmp_path):
     frame = read_readings(tmp_path / "new.csv", entry(kind="table", columns=COLUMNS))
     assert pd.api.types.is_datetime64_any_dtype(frame["cycle"])
     (tmp_path / "new.csv").write_text("cycle,p\nmonday,1\ntuesday,2\n")
-    with pytest.raises(DataError, match="column 'cycle' holds no times"):
+    with pytest.raises(DataError, match=r"new\.csv, line 2, column 'cycle': 'monday' is no time"):
         read_readings(tmp_path / "new.csv", entry(kind="table", columns=COLUMNS))
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["2024-01-01 00:00:00", "2024-01-01 00:00:00.5"],
+        ["2024-01-01", "2024-01-01 00:01:00"],
+        ["2024-01-01T02:00:00+02:00", "2024-01-01T01:30:00+01:00"],
+        ["31.01.2024 10:00", "01.02.2024 10:00"],
+        ["", "17"],
+    ],
+)
+@pytest.mark.parametrize("named", ["cycle", "time"])
+def test_times_are_read_as_in_training(tmp_path, times, named):
+    (tmp_path / "new.csv").write_text(f"{named},p\n" + "".join(f"{time},1\n" for time in times))
+    found = read_readings(tmp_path / "new.csv", entry(kind="table", columns={"time": "cycle"}))[named]
+    (tmp_path / "train.csv").write_text((tmp_path / "new.csv").read_text())
+    trained = entry(kind="table", columns={"time": named, "sensors": ["p"]}, files={"train": "train.csv"})
+    expected = read_table_files(trained, tmp_path)[0]["train"]["time"]
+    pd.testing.assert_series_equal(found, expected, check_names=False)
+
+
+def test_what_has_to_be_a_number_is_told_with_its_line(tmp_path):
+    (tmp_path / "new.csv").write_text("p;q\n1,5;a\n1.5;b\n")
+    dataset = entry(kind="table", files={"train": "x", "separator": ";", "decimal": ","})
+    with pytest.raises(DataError, match=r"new\.csv, line 3, column 'p': '1\.5' is no number"):
+        read_readings(tmp_path / "new.csv", dataset, ["p"])
 
 
 @pytest.mark.parametrize(
