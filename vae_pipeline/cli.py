@@ -401,7 +401,8 @@ def _score(options: argparse.Namespace) -> int:
 
     if len(options.file) > 1 or (options.file[0].is_dir() and _dataset(options).medium == "table"):
         return _score_batch(options)
-    print(score_file(*_detector(options), options.file[0], options.out, options.maps))
+    detector, entry = _detector(options)
+    print(score_file(detector, entry, options.file[0], options.out, options.maps, readings=_readings_of(entry)))
     return 0
 
 
@@ -418,8 +419,8 @@ def _score_batch(options: argparse.Namespace) -> int:
     def warn(reason: str) -> None:
         tqdm.write(f"vae-pipeline: {' '.join(reason.split())}", file=sys.stderr)
 
-    given = (options.file, options.out, options.maps)
-    failed = score_batch(name, version, _dataset(options), *given, settings, tqdm.write, warn)
+    given, entry = (options.file, options.out, options.maps), _dataset(options)
+    failed = score_batch(name, version, entry, *given, settings, tqdm.write, warn, _readings_of(entry))
     if failed:
         warn(f"{failed} files could not be scored, the others were")
     return int(failed > 0)
@@ -431,12 +432,20 @@ def _dataset(options: argparse.Namespace) -> "Dataset":
     return dataset(options.dataset, options.line, load_settings().catalog_files)
 
 
+def _readings_of(entry: "Dataset") -> "Dataset | None":
+    """Of pairs the dataset of their tables."""
+    from vae_pipeline.catalog import dataset
+
+    return dataset(entry.pairs.timeseries, "timeseries", load_settings().catalog_files) if entry.pairs else None
+
+
 def _explain(options: argparse.Namespace) -> int:
     from vae_pipeline.explain_files import explain_file
 
     sensors = [name.strip() for name in options.sensors.split(",") if name.strip()]
     given = {"row": options.row, "top": options.top, "out": options.out, "sensors": sensors}
-    print(explain_file(*_detector(options), options.file, **given))
+    detector, entry = _detector(options)
+    print(explain_file(detector, entry, options.file, **given, readings=_readings_of(entry)))
     return 0
 
 

@@ -35,6 +35,7 @@ def explain_file(
     top: int = 1,
     out: Path | None = None,
     sensors: Sequence[str] = (),
+    readings: Dataset | None = None,
 ) -> str:
     """Explain ``file`` and write a record and a page for each anomaly; gives the rankings and where they lie.
 
@@ -46,6 +47,7 @@ def explain_file(
         top: how many of the highest scores.
         out: a folder; ``<file>.explained`` beside the file when left out.
         sensors: those to tell of; all when left out.
+        readings: of pairs the dataset of their tables, as `score_file` takes it.
 
     Raises:
         DataError: a file cannot be read; the message names it.
@@ -65,7 +67,7 @@ def explain_file(
             raise DetectorError(msg)
         found = list(_images(cast("ImageDetector", detector), file, top))
     elif dataset.medium == "pair":
-        found = list(_pairs(cast("PairDetector", detector), dataset, file, row, top, sensors))
+        found = list(_pairs(cast("PairDetector", detector), readings or dataset, file, row, top, sensors))
     elif dataset.medium == "sound":
         found = list(_clips(cast("SoundDetector", detector), file, top, sensors))
     else:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from vae_pipeline.errors import DataError
+from vae_pipeline.errors import DataError, DetectorError
 from vae_pipeline.features.pictures import decode_picture
 from vae_pipeline.records import Dataset
 from vae_pipeline.sources.readings import read_readings
@@ -32,30 +31,36 @@ class PairFile:
     def __init__(self, detector: "PairDetector", dataset: Dataset, file: Path) -> None:
         """Read the table; pictures are read when they are asked for, from the table's folder on.
 
+        Args:
+            detector: of the pairs.
+            dataset: that of their readings, whose form the table has.
+            file: the table.
+
         Raises:
             DataError: the file cannot be read or a column is missing; the message names it.
+            DetectorError: its times cannot be sorted.
         """
         schema = detector.description.windows
         self.file, self._length, self._inputs = file, schema.window, list(schema.inputs)
         self._max_pixels = detector.description.images.imaging.max_pixels
-        self.readings = read_readings(file, dataset)
+        self.readings = read_readings(file, dataset, schema.inputs)
         missing = [name for name in (*schema.inputs, "image") if name not in self.readings]
         if missing:
             msg = f"{file}: column {missing[0]!r} is missing; pairs need {', '.join(schema.inputs)} and image"
             raise DataError(msg)
         named = self.readings["image"]
         self._named = (named.notna() & (named.astype(str).str.strip() != "")).to_numpy()
-        known = schema.unit_column in self.readings
-        unit = self.readings[schema.unit_column] if known else pd.Series(0, self.readings.index)
-        self._whole = unit.groupby(unit, sort=False).cumcount().to_numpy() + 1 >= self._length
-        order = np.argsort(pd.factorize(unit)[0], kind="stable")
-        self._place = np.empty(len(order), dtype=np.int64)
-        self._place[order] = np.arange(len(order))
         try:
-            self._values = self.readings[self._inputs].to_numpy(dtype=np.float64)[order]
-        except (TypeError, ValueError) as error:
-            msg = f"{file}: a reading is no number: {error}"
-            raise DataError(msg) from error
+            table = detector.windows.table_windows(
+                {str(name): self.readings[name].to_numpy() for name in self.readings}
+            )
+        except DetectorError as error:
+            msg = f"{file}: {error}"
+            raise DetectorError(msg) from error
+        self._values = self.readings[self._inputs].to_numpy(dtype=np.float64)[table.row]
+        self._end = np.full(len(table.row), -1)
+        self._end[table.row[table.windows.ends]] = table.windows.ends
+        self._whole = self._end >= 0
         self.rows = np.flatnonzero(self._named | self._whole)
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray, list[np.ndarray | None]]]:
@@ -72,7 +77,7 @@ class PairFile:
         """
         windows = np.full((len(rows), len(self._inputs), self._length), np.nan)
         for number in np.flatnonzero(self._whole[rows]):
-            end = self._place[rows[number]] + 1
+            end = self._end[rows[number]] + 1
             windows[number] = self._values[end - self._length : end].T
         return windows, [self._image(row) if self._named[row] else None for row in rows]
 

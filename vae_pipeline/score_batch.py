@@ -36,6 +36,7 @@ def score_batch(
     settings: Settings,
     tell: Tell,
     warn: Tell,
+    readings: Dataset | None = None,
 ) -> int:
     """Score every file by itself; gives how many could not be scored.
 
@@ -49,13 +50,17 @@ def score_batch(
         settings: say whether a cluster is used.
         tell: called with a sentence for every file, in their order.
         warn: called with the sentence of one that could not be scored.
+        readings: of pairs the dataset of their tables, as `score_file` takes it.
 
     Raises:
         SettingError: two files would be written to one place, or the cluster does not answer.
     """
     every = [each for file in files for each in _expanded(file, dataset)]
-    calls = [(name, version, dataset, file, _target(file, out), maps) for file in every]
-    _require_apart([target for *_, target, _ in calls])
+    targets = [_target(file, out) for file in every]
+    _require_apart(targets)
+    calls = [
+        (name, version, dataset, file, target, maps, readings) for file, target in zip(every, targets, strict=True)
+    ]
     found = results(_score, calls, settings) if settings.executor == "ray" else _one_by_one(calls)
     failed = 0
     for ended in tqdm(found, desc="scoring", unit=" files", total=len(calls), disable=None):
@@ -72,9 +77,11 @@ def _one_by_one(calls: Sequence[tuple[Any, ...]]) -> Iterator[str | VaePipelineE
             yield error
 
 
-def _score(name: str, version: int, dataset: Dataset, file: Path, out: Path, maps: Path | None) -> str:
+def _score(
+    name: str, version: int, dataset: Dataset, file: Path, out: Path, maps: Path | None, readings: Dataset | None
+) -> str:
     try:
-        return score_file(_detector(name, version), dataset, file, out, maps)
+        return score_file(_detector(name, version), dataset, file, out, maps, readings=readings)
     except VaePipelineError as error:
         if str(file) in str(error):
             raise

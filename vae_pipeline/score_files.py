@@ -27,7 +27,15 @@ __all__ = ["beside", "files_of", "require_medium", "score_file"]
 _GREY_OF_LEVEL = 128
 
 
-def score_file(detector: "Detector", dataset: Dataset, file: Path, out: Path | None, maps: Path | None) -> str:
+def score_file(
+    detector: "Detector",
+    dataset: Dataset,
+    file: Path,
+    out: Path | None,
+    maps: Path | None,
+    *,
+    readings: Dataset | None = None,
+) -> str:
     """Score ``file`` and write the scores; gives a sentence on what came out.
 
     Args:
@@ -36,6 +44,8 @@ def score_file(detector: "Detector", dataset: Dataset, file: Path, out: Path | N
         file: a table, or a wav file, an image or a folder that holds some at any depth.
         out: CSV or Parquet; ``<file>.scores.csv`` beside the file when left out.
         maps: folder for the maps of images as PNG.
+        readings: of pairs the dataset of their tables, which says how these are read; as plain CSV or Parquet when
+            left out.
 
     Raises:
         DataError: a file cannot be read; the message names it.
@@ -49,7 +59,7 @@ def score_file(detector: "Detector", dataset: Dataset, file: Path, out: Path | N
     if dataset.medium == "table":
         scored, noun = _table(cast("WindowDetector", detector), dataset, file), "windows"
     elif dataset.medium == "pair":
-        scored, noun = _pairs(cast("PairDetector", detector), dataset, file), "pairs"
+        scored, noun = _pairs(cast("PairDetector", detector), readings or dataset, file), "pairs"
     elif dataset.medium == "sound":
         scored, noun = _clips(cast("SoundDetector", detector), file), "clips"
     else:

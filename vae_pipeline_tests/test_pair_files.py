@@ -8,6 +8,7 @@ import pytest
 from vae_pipeline.errors import DataError, DetectorError
 from vae_pipeline.explain_files import explain_file
 from vae_pipeline.score_files import score_file
+from vae_pipeline_tests.builders.cmapss import entry
 from vae_pipeline_tests.builders.pictures import picture, save
 from vae_pipeline_tests.detector.pair_examples import made_pairs
 
@@ -49,6 +50,29 @@ def test_the_highest_or_a_stated_row_is_explained(example, table):
     assert "image: " in told
     assert len(list(table.with_name("shift.csv.explained").glob("*.html"))) == 1
     assert explain_file(example.detector, example.dataset, table, top=3).count("threshold") == 3
+
+
+def test_windows_are_those_of_rows_in_order_of_time(example, table):
+    rows = pd.read_csv(table)
+    score_file(example.detector, example.dataset, table, None, None)
+    expected = pd.read_csv(table.with_name("shift.scores.csv")).set_index("time")
+    rows.iloc[np.random.default_rng(0).permutation(len(rows))].to_csv(table, index=False)
+    score_file(example.detector, example.dataset, table, None, None)
+    found = pd.read_csv(table.with_name("shift.scores.csv")).set_index("time").loc[expected.index]
+    names = ["score", "window", "picture", "alarm"]
+    pd.testing.assert_frame_equal(found[names], expected[names])
+
+
+def test_the_dataset_of_the_readings_says_how_the_table_is_read(example, table):
+    score_file(example.detector, example.dataset, table, None, None)
+    expected = pd.read_csv(table.with_name("shift.scores.csv"))
+    pd.read_csv(table).to_csv(table, index=False, sep=";", decimal=",")
+    form = {"train": "normal/*.csv", "separator": ";", "decimal": ","}
+    readings = entry(kind="table", columns={"unit": "unit", "time": "time"}, files=form)
+    score_file(example.detector, example.dataset, table, None, None, readings=readings)
+    pd.testing.assert_frame_equal(pd.read_csv(table.with_name("shift.scores.csv")), expected)
+    told = explain_file(example.detector, example.dataset, table, row=30, readings=readings)
+    assert told.startswith("row 30: ")
 
 
 def test_a_row_that_is_no_pair_is_told(example, table):
