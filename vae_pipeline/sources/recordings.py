@@ -51,6 +51,9 @@ LOWEST_LEVEL = -200.0  # dB, of pure zeros too
 
 _CLASSES = {"normal": 0, "abnormal": 1}
 _PARTS = ("train", "test")
+_SOUND = ("good", "healthy", "ok")
+_FAULTY = ("anomalies", "anomalous", "anomaly", "bad", "broken", "damaged", "defect", "defective", "defects", "failed")
+_FAULTY += ("failure", "failures", "fault", "faults", "faulty", "ng", "nok", "unhealthy")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ def find_recordings(root: Path, *, bare: bool = True) -> list[Recording]:
 
     Raises:
         DataError: there are no clips, or no normal ones to learn from; a folder ``normal`` is empty; a clip lies
-            outside of the classes or parts where others lie in them; two clips have the same name.
+            outside of the classes or parts where others lie in them; classes go by other names, such as ``good`` and
+            ``defect``; two clips have the same name.
     """
     found = [_place(root, path) for path in _walk(root)]
     if not found:
@@ -214,6 +218,21 @@ def _check_classes(found: list[_Place], *, bare: bool) -> None:
     if any(place.label is not None and place.part == clip.part for place in found for clip in outside[:1]):
         msg = f"{first}: lies outside of the folders 'normal' and 'abnormal'; move it into one of them or away"
         raise DataError(msg)
+    _check_names_of_classes(outside)
+
+
+def _check_names_of_classes(outside: list[_Place]) -> None:
+    """Refuse clips without a class whose folders tell faulty ones from others all the same: all would be normal."""
+    faulty = [place for place in outside if _below(place, _FAULTY)]
+    sound = [place for place in outside if _below(place, _SOUND)]
+    if faulty or 0 < len(sound) < len(outside):
+        first = min(place.path for place in faulty or sound)
+        msg = f"{first}: the folders tell clips apart, but none is called 'normal' or 'abnormal'; call them so"
+        raise DataError(msg)
+
+
+def _below(place: _Place, names: tuple[str, ...]) -> bool:
+    return any(folder.lower() in names for folder in place.head)
 
 
 def _check_parts(root: Path, found: list[_Place]) -> None:

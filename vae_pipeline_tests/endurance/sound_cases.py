@@ -86,6 +86,14 @@ SOUNDS = tuple(
             r"normal/00000003\.wav and abnormal/copy\.wav are the same file",
         ),
         ("too few clips", removed("fans/normal/0000000[3-9].wav"), r"only 3 normal clips"),
+        (
+            "classes go by other names",
+            lambda plant: [
+                (plant / "fans" / name).rename(plant / "fans" / other)
+                for name, other in (("normal", "good"), ("abnormal", "defect"))
+            ],
+            r"fans/defect/00000000\.wav: the folders tell clips apart",
+        ),
         ("a folder without recordings", removed("fans/*"), r"plant/fans: holds no wav file"),
     )
 )

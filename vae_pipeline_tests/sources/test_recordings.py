@@ -79,6 +79,7 @@ def test_an_index_is_the_same_after_parquet(tmp_path):
         (["a", "b"], ["a", "b"], [None, None]),
         (["hall/a", "hall/b"], ["hall/a", "hall/b"], ["hall", "hall"]),
         (["hall/a", "yard/a"], ["hall/a", "yard/a"], ["hall", "yard"]),
+        (["good/a", "good/b"], ["good/a", "good/b"], ["good", "good"]),
         # a part is no machine
         (["train/normal/a", "test/normal/a", "test/abnormal/a"], None, [None] * 3),
         (["id_1/train/normal/a", "id_1/test/abnormal/a"], None, ["id_1"] * 2),
@@ -171,6 +172,9 @@ def test_a_linked_folder_is_followed(tmp_path):
         (["a.wav", "normal/b.wav"], True, r"a\.wav: lies outside of the folders 'normal' and 'abnormal'"),
         (["train/normal/b.wav", "a.wav"], True, r"a\.wav: lies neither in 'train' nor in 'test'"),
         (["train/a.wav", "test/b.wav"], True, r"test/b\.wav: a clip for the test lies in no class"),
+        (["good/a.wav", "defect/b.wav"], True, r"defect/b\.wav: the folders tell clips apart, .* call them so"),
+        (["id_0/OK/a.wav", "id_0/rattling/b.wav"], True, r"OK/a\.wav: the folders tell clips apart"),
+        (["train/a.wav", "train/faulty/b.wav"], True, r"faulty/b\.wav: the folders tell clips apart"),
         (["test/normal/b.wav"], True, "holds clips in 'test' alone"),
         (["normal/a.wav", "normal/a.WAV"], True, "has the same name but for the suffix"),
         (["normal/\udcff.wav"], True, "no valid UTF-8"),
