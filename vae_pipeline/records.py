@@ -249,7 +249,7 @@ class Training(Optimisation):
     """How the network of windows is built and fitted: the defaults of the launchpad."""
 
     encoder: EncoderName = "cnn"
-    hidden: tuple[int, ...] = (64, 128, 256)
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(64, 128, 256), min_length=1)
     error: Literal["mse", "mae"] = "mse"
     max_windows_per_epoch: int = Field(default=6000, ge=1)
     noise: float = Field(default=0.0, ge=0.0, description="augmentation: sd of added noise")

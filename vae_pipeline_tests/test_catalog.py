@@ -257,6 +257,15 @@ def test_a_kind_that_does_not_run_on_the_line_is_refused(line: str, kind: str, t
         ("vision", "images", "imaging: {pose: upright}", "imaging.pose: .*'aligned', 'free' or 'texture'"),
         ("timeseries", "recordings", "sound: {bands: 2}", "sound.bands: .*greater than or equal to 4"),
         ("timeseries", "recordings", "split: {folds: -1}", "split.folds: "),
+        ("timeseries", "table", "training: {hidden: []}", "training: .*hidden: .*at least 1 item"),
+        ("timeseries", "table", "training: {hidden: [8, 0]}", "training: .*hidden.1: .*greater than or equal to 1"),
+        ("timeseries", "table", "training: {hidden: [-3]}", "training: .*hidden.0: .*greater than or equal to 1"),
+        (
+            "timeseries",
+            "table",
+            "tuning: {space: {hidden: {choices: [[8], [0]]}}}",
+            "tuning: .*hidden.choices.1.*greater than or equal to 1",
+        ),
     ],
     ids=lambda value: value if ":" in value and "{" in value else "",
 )

@@ -29,7 +29,7 @@ def _launchpad_type(annotation: Any) -> Any:
     """Dagster's forms know int, float, str, bool and lists of them; the record validates the rest."""
     options = [option for option in get_args(annotation) if option is not type(None)]
     if get_origin(annotation) is tuple:
-        return list[int] if options[0] is int else list[str]
+        return list[_launchpad_type(options[0])]
     if annotation in (int, float, str, bool):
         return annotation
     if options and all(isinstance(option, str) for option in options):
