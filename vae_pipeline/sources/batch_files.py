@@ -79,7 +79,7 @@ def _table(dataset: Dataset, file: Path, raw: Path) -> tuple[pd.DataFrame, str]:
     if not file.is_file() or (suffix not in _TABLES and not in_layout):
         raise _no_batch(dataset, file)
     form = dataset.files or TableFiles(train="")
-    frame = read_rows(file) if in_layout else read_frame(file, form)
+    frame = read_rows(file) if in_layout else read_frame(file, form, dataset.columns.unit)
     roles = _roles(dataset, source, frame)
     rows = canonical_rows(file, frame, roles, form)
     if roles.time is None:

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,11 @@ PARQUET = (".parquet", ".pq")
 _BLANKS = r"\s+"
 
 
-def read_frame(file: Path, form: TableFiles) -> pd.DataFrame:
+def read_frame(file: Path, form: TableFiles, unit: str | None = None) -> pd.DataFrame:
     """The file's rows in their order; without a header the columns are ``column_1`` to ``column_n``.
+
+    ``unit`` is the column of units, which the file may also call ``unit``: a cell ``NA`` is a name there, elsewhere
+    nothing.
 
     Raises:
         DataError: the file is empty, a line has too many fields, a column is named twice, or it cannot be read.
@@ -28,7 +31,7 @@ def read_frame(file: Path, form: TableFiles) -> pd.DataFrame:
             frame = pd.read_parquet(file).reset_index(drop=True)
             frame.columns = [str(name) for name in frame.columns]
         else:
-            frame = _read_csv(file, form)
+            frame = _read_csv(file, form, () if unit is None else (unit, "unit"))
     except pd.errors.EmptyDataError as error:
         raise _empty(file) from error
     except pd.errors.ParserError as error:
@@ -48,16 +51,22 @@ def _empty(file: Path) -> DataError:
     return DataError(f"{file}: the file has no rows; fill it or leave it out of the catalogue")
 
 
-def _read_csv(file: Path, form: TableFiles) -> pd.DataFrame:
+def _read_csv(file: Path, form: TableFiles, units: tuple[str, ...]) -> pd.DataFrame:
     separator, header = form.separator, 0 if form.header else None
     if len(separator) != 1 and separator != _BLANKS:
         msg = f"{file}: the separator {separator!r} must be one character, or '{_BLANKS}' for blanks"
         raise DataError(msg)
     if form.header:
         _check_header(file, separator)
-    frame = pd.read_csv(file, sep=separator, decimal=form.decimal, header=header, index_col=False, low_memory=False)
+    options: dict[str, Any] = {"sep": separator, "decimal": form.decimal, "header": header, "low_memory": False}
+    frame = pd.read_csv(file, index_col=False, **options)
     if not form.header:
         frame.columns = [f"column_{number + 1}" for number in range(frame.shape[1])]
+    unit = next((name for name in units if name in frame), None)
+    if unit is not None and bool(frame[unit].isna().any()):
+        options |= {"usecols": [list(frame.columns).index(unit)], "keep_default_na": False, "na_values": [""]}
+        again = pd.read_csv(file, **options)
+        frame[unit] = again.iloc[:, 0]
     return frame
 
 

@@ -30,7 +30,7 @@ def read_readings(file: Path, dataset: Dataset, inputs: Sequence[str] = ()) -> p
     if dataset.kind in ("cmapss", "sample_turbofan") and file.suffix.lower() == ".txt":
         return read_rows(file).rename(columns={"time": dataset.columns.time})
     form = dataset.files or TableFiles(train="")
-    frame = read_frame(file, form)
+    frame = read_frame(file, form, dataset.columns.unit)
 
     def where(row: int) -> str:
         return place(file, row, form)

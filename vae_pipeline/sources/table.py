@@ -151,7 +151,7 @@ def _part(dataset: Dataset, part: str, paths: list[Path], root: Path, roles: Rol
         _refuse_same_stems(paths)
     tables = []
     for path in paths:
-        table = canonical_rows(path, read_frame(path, files), roles, files)
+        table = canonical_rows(path, read_frame(path, files, roles.unit), roles, files)
         if pattern:
             table["label"] = pd.array(read_labels(labels[path], path, len(table)), dtype="Int8")
         if tables and _is_clock(table) != _is_clock(tables[0]):

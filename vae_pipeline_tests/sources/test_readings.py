@@ -68,6 +68,14 @@ def test_times_are_read_as_in_training(tmp_path, times, named):
     pd.testing.assert_series_equal(found, expected, check_names=False)
 
 
+@pytest.mark.parametrize("named", ["pump", "unit"])
+def test_a_unit_may_be_called_na(tmp_path, named):
+    (tmp_path / "new.csv").write_text(f"{named},p\nNA,1\nb,NA\n")
+    found = read_readings(tmp_path / "new.csv", entry(kind="table", columns={"unit": "pump"}))
+    assert found[named].tolist() == ["NA", "b"]
+    assert found["p"].isna().tolist() == [False, True]
+
+
 def test_what_has_to_be_a_number_is_told_with_its_line(tmp_path):
     (tmp_path / "new.csv").write_text("p;q\n1,5;a\n1.5;b\n")
     dataset = entry(kind="table", files={"train": "x", "separator": ";", "decimal": ","})

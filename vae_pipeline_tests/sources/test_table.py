@@ -244,6 +244,19 @@ def test_empty_unit(tmp_path):
         read(tmp_path, {"unit": "u"})
 
 
+def test_a_unit_may_be_called_na(tmp_path):
+    for form in ({}, {"header": False}):
+        header = "a,u,b\n" if not form else ""
+        write(tmp_path, train=f"{header}NA,NA,\n2,null,1\n\n3,7,1\n")
+        names = {"unit": "u"} if not form else {"unit": "column_2"}
+        table = read(tmp_path, names, form)[0]["train"]
+        assert table["unit"].tolist() == ["NA", "null", "7"]
+        assert table.iloc[:, 2].isna().tolist() == [True, False, False]
+    write(tmp_path, train="a,u\n1,NA\n2,\n")
+    with pytest.raises(DataError, match="line 3, column 'u': the unit is empty"):
+        read(tmp_path, {"unit": "u"})
+
+
 def test_label_column(tmp_path):
     write(tmp_path, train="a\n1\n2\n", test="a,fault\n1,0\n2,1\n3,\n")
     parts, sensors = read(tmp_path, {"label": "fault"}, {"test": "test.csv"})
