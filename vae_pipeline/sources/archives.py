@@ -24,6 +24,14 @@ __all__ = ["archive_of", "archives_of", "extract", "extracted", "fetched_archive
 MAX_MEMBERS = 1_000_000
 _CHUNK = 1 << 20
 _BLOCK = 512  # bytes of a tar block
+_MOST_HEADER = 1 << 16  # bytes of a header that tells more than a block holds, such as a long name
+_LONG_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -33,6 +41,7 @@ _DAMAGED = (
     EOFError,
     NotImplementedError,  # a compression this Python lacks
     UnicodeDecodeError,
+    RecursionError,  # headers upon headers in a tar
 )
 
 
@@ -42,8 +51,9 @@ def extract(archive: Path, into: Path, max_bytes: int, members: Sequence[str] | 
     A folder that is already there is left as it is. ``members`` are patterns (``fan/id_00/*``) of what to unpack.
 
     Raises:
-        ArchiveError: a member has an absolute path or ``..``, is a link or device, is given twice or encrypted; more
-            than ``max_bytes`` come out; the archive is damaged or cut off. The message names archive and member.
+        ArchiveError: a member has an absolute path or ``..``, is a link or device, is given twice or encrypted, or its
+            header is beyond all measure; more than ``max_bytes`` come out; the archive is damaged or cut off. The
+            message names archive and member.
         StorageError: the folder cannot be written or the disk is full.
     """
     if into.is_dir():
@@ -247,9 +257,39 @@ def _unzip(archive: Path, writer: _Writer) -> None:
                     writer.write(source, item.filename)
 
 
+class _LongHeaderError(Exception):
+    """A member's header is longer than any honest one; ``args`` are its name."""
+
+
+class _Header(tarfile.TarInfo):
+    """A header of a tar, of which what tarfile would take into memory whole is bounded."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        """The header in a block.
+
+        Raises:
+            _LongHeaderError: more than 64 KiB belong to it.
+        """
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _LONG_HEADERS and not 0 <= found.size <= _MOST_HEADER:
+            raise _LongHeaderError(found.name)
+        return found
+
+
 def _untar(archive: Path, writer: _Writer) -> None:
-    with tarfile.open(archive) as file:
+    try:
+        _untar_bounded(archive, writer)
+    except _LongHeaderError as error:
+        raise writer.refusal(str(error), f"its header has more than {_MOST_HEADER} bytes") from error
+
+
+def _untar_bounded(archive: Path, writer: _Writer) -> None:
+    with tarfile.open(archive, tarinfo=_Header) as file:
         for item in file:
+            file.members.clear()  # pyright: ignore[reportAttributeAccessIssue] - it keeps all that headers said
+            if sum(len(name) + len(value) for name, value in file.pax_headers.items()) > _MOST_HEADER:
+                raise _LongHeaderError(item.name)
             if not writer.wanted(item.name):
                 continue
             if item.isdir():

@@ -1,8 +1,10 @@
+import gzip
 import hashlib
 import io
 import lzma
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -83,6 +85,60 @@ def test_links_and_devices_in_tar_are_refused(tmp_path, kind):
         file.addfile(item)
     with pytest.raises(ArchiveError, match=r"'odd'.*link or device"):
         extract(tmp_path / "a.tar", tmp_path / "out", LIMIT)
+
+
+def header(kind, size, name="long"):
+    item = tarfile.TarInfo(name)
+    item.type, item.size = kind, size
+    return item.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("kind", [b"x", b"g", b"X", b"L", b"K"])
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "batch.zip"])
+def test_a_header_is_not_read_into_memory_beyond_all_measure(tmp_path, kind, name):
+    plain = header(kind, 64 << 20) + bytes(64 << 20) + header(tarfile.REGTYPE, 0, "a.txt") + bytes(1024)
+    (tmp_path / name).write_bytes(plain if name == "a.tar" else gzip.compress(plain, 1))
+    del plain
+    tracemalloc.start()
+    with pytest.raises(ArchiveError, match=r"member 'long' is refused because its header has more than 65536 bytes"):
+        extract(tmp_path / name, tmp_path / "out", 1000)
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+    assert left_over(tmp_path) == []
+
+
+def test_headers_of_a_negative_size_or_without_end_are_refused(tmp_path):
+    (tmp_path / "a.tar").write_bytes(header(b"x", -5) + bytes(1024))
+    with pytest.raises(ArchiveError, match="its header has more than"):
+        extract(tmp_path / "a.tar", tmp_path / "out", 1000)
+    (tmp_path / "b.tar").write_bytes((header(b"L", 3) + b"abc".ljust(512, b"\0")) * 5000)
+    with pytest.raises(ArchiveError, match="damaged or cut off"):
+        extract(tmp_path / "b.tar", tmp_path / "out", 1000)
+
+
+def test_global_headers_are_not_gathered_without_end(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as file:
+        for number in range(40):
+            said = tarfile.TarInfo.create_pax_global_header({f"comment{number}": "x" * 4000})
+            file.fileobj.write(said)
+            file.offset += len(said)
+            file.addfile(tarfile.TarInfo(f"{number}.txt"))
+    with pytest.raises(ArchiveError, match="its header has more than"):
+        extract(tmp_path / "a.tar", tmp_path / "out", 1000)
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_names_come_out(tmp_path, form):
+    name = "/".join(["ü" * 100] * 8) + "/a.txt"
+    with tarfile.open(tmp_path / "a.tar", "w", format=form) as file:
+        for number in range(3):
+            item = tarfile.TarInfo(f"{number}/{name}")
+            item.size = 1
+            file.addfile(item, io.BytesIO(b"1"))
+    out = extract(tmp_path / "a.tar", tmp_path / "out", LIMIT)
+    assert [path.relative_to(out).as_posix() for path in sorted(out.rglob("*.txt"))] == [
+        f"{n}/{name}" for n in range(3)
+    ]
 
 
 @pytest.mark.parametrize("make", [make_zip, lambda path, members: make_tar(path, members, "w:xz")])
