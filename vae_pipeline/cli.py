@@ -90,7 +90,7 @@ def _add_making(commands: Any) -> None:
     how = connect.add_mutually_exclusive_group()
     how.add_argument("--once", action="store_true", help="until the source has no more (as without options)")
     how.add_argument("--forever", action="store_true", help="again and again; waits for a source that does not answer")
-    how.add_argument("--flush", action="store_true", help="once, with rows of times that may still grow")
+    how.add_argument("--flush", action="store_true", help="once, with the rows that are held back")
     connect.set_defaults(command=_connect)
 
     demo = commands.add_parser("demo", help="train on generated engines, recordings and pictures, and show the results")

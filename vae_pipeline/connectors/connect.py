@@ -61,7 +61,7 @@ def connect(
         name: of the connector, in the files of ``VAE_PIPELINE_CONNECTORS``.
         settings: where all is kept.
         forever: go on, and wait for a source that does not answer, instead of ending with its error.
-        flush: write what would be held back because later rows may belong to it; not with ``forever``.
+        flush: write what would be held back; not with ``forever``.
         tell: what a pull brought, after each.
         warn: why a source did not answer.
         wait: for so many seconds.
@@ -72,7 +72,8 @@ def connect(
         VaePipelineError: of the pull.
     """
     config = connector_config(name, settings.connector_files)
-    columns = dataset(config.dataset, config.line, settings.catalog_files).columns
+    entry = dataset(config.dataset, config.line, settings.catalog_files)
+    columns, least = entry.columns, entry.window.length
     names = Names(unit=columns.unit or "unit", time=columns.time or "time", label=columns.label or "label")
     if forever and isinstance(
         config.source, MqttSource | KafkaSource
@@ -89,7 +90,8 @@ def connect(
         try:
             while True:
                 try:
-                    tell(pull(connector, storage, config, names, incoming=incoming, flush=flush and not forever))
+                    once = flush and not forever
+                    tell(pull(connector, storage, config, names, incoming=incoming, least=least, flush=once))
                     failures = 0
                 except (ConnectorError, DataError, StorageError) as error:
                     if not forever:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from vae_pipeline.connectors.config import ConnectorConfig
 from vae_pipeline.connectors.connector import Connector, Fetched, Position
+from vae_pipeline.connectors.cutting import cuts, ripe
 from vae_pipeline.connectors.facts import BatchFacts, EndedRun, batch_bytes
 from vae_pipeline.connectors.keeping import INCOMING, Keeper, Kept, Outgoing
 from vae_pipeline.connectors.labelling import label_rows
@@ -45,7 +46,7 @@ class Pulled(Record):
     backwards: int = Field(default=0, description="times a unit's clock went backwards inside a batch")
     refused: int = Field(default=0, description="could not be read; set aside")
     other_tags: int = Field(default=0, description="of tags that are no sensor; left out")
-    held: int = Field(default=0, description="of times that may still grow; held back")
+    held: int = Field(default=0, description="held back: of units too short yet, or of times that may still grow")
     ended_runs: int = Field(default=0, description="gaps longer than allowed")
     notes: tuple[str, ...] = Field(default=(), description="what a person should know, a sentence each")
 
@@ -71,14 +72,15 @@ def pull(
     names: Names | None = None,
     *,
     incoming: Storage | None = None,
+    least: int = 1,
     flush: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Pulled:
     """Read what is new until the source has no more, and write it to ``incoming/<line>/<dataset>/``.
 
     A batch is written when it has ``config.batch.rows`` rows or so many megabytes, when it has waited so many seconds,
-    and at the end. It is never larger, unless what the source hands over at a time is. Only one process may pull the
-    same connector at a time.
+    and at the end. It is never larger, unless what the source hands over at a time is, or one unit's ``least`` rows
+    are. Only one process may pull the same connector at a time.
 
     Args:
         connector: is closed if anything goes wrong, so that what it did not keep comes again.
@@ -86,7 +88,8 @@ def pull(
         config: what the rows mean, what is done to them, when they become a batch.
         names: of columns.
         incoming: where new data arrive, in ``<line>/<dataset>/``; ``incoming/`` of ``storage`` when left out.
-        flush: write what would be held back because later rows may belong to it.
+        least: rows that a batch has of each of its units, such as those of a window; fewer are held back.
+        flush: write what would be held back.
         clock: seconds.
 
     Raises:
@@ -94,7 +97,7 @@ def pull(
         DataError: a column is missing; nothing is written.
         StorageError: the storage cannot be written; the next pull goes on where this one stood.
     """
-    step = _Step(connector, Keeper(storage, config.name, incoming), config, names or Names(), flush)
+    step = _Step(connector, Keeper(storage, config.name, incoming), config, names or Names(), least, flush)
     try:
         step.begin()
         gathered = _Gathered(since=clock())
@@ -133,9 +136,10 @@ class _Step:
     """The pull's state: where the connector stands, and what was counted."""
 
     def __init__(
-        self, connector: Connector, keeper: Keeper, config: ConnectorConfig, names: Names, flush: bool
+        self, connector: Connector, keeper: Keeper, config: ConnectorConfig, names: Names, least: int, flush: bool
     ) -> None:
-        self._connector, self._keeper, self._config, self._names, self._flush = connector, keeper, config, names, flush
+        self._connector, self._keeper, self._config, self._names = connector, keeper, config, names
+        self._least, self._flush = least, flush
         self.kept = Kept()
         self._batches: list[str] = []
         self._notes: list[str] = []
@@ -164,14 +168,11 @@ class _Step:
         counted |= {"received": gathered.received, "other_tags": gathered.other_tags, "refused": len(refused)}
         for name, count in counted.items():
             self._counts[name] += count
-        on_time, late = self._divided(fresh.rows)
-        if held is not None and len(held):
-            on_time = pd.concat([held, on_time], ignore_index=True)
-        ready, held = self._ripe(on_time, all_of_it=self._flush and last)
+        ready, late, held = self._parted(fresh.rows, all_of_it=self._flush and last)
         number = kept.number + 1
         stem = f"{config.name}-{number:08d}-{fingerprint(gathered.position or kept.position)}"
-        outgoing, after = self._batch(ready, f"{stem}.parquet", number, kept.before, late=False)
-        more, _ = self._batch(late, f"{stem}-late.parquet", number, None, late=True)
+        outgoing, after = self._cut(ready, stem, number, kept.before, late=False, most=gathered.rows)
+        more, _ = self._cut(late, f"{stem}-late", number, {}, late=True, most=gathered.rows)
         outgoing += more
         if refused:
             key = f"quarantine/{config.line}/{config.dataset}/{stem}.refused.jsonl"
@@ -203,7 +204,7 @@ class _Step:
         counts, notes = self._counts, list(self._notes)
         said = {
             "changed": "rows came again with other values: those that came first stay",
-            "late": "rows are older than what was written of their unit: they are in batches of their own (-late)",
+            "late": "rows are older than what was written of their unit: they come in batches of their own (-late)",
             "backwards": "times a clock went backwards: rows were sorted by time",
             "ended_runs": "gaps were longer than resample.longest: they are not filled, and end a run of rows",
         }
@@ -216,21 +217,35 @@ class _Step:
             return times.to_numpy()
         return bins(times.to_numpy(np.int64), nanoseconds(self._config.resample.every))
 
-    def _divided(self, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Rows behind what was written of their unit, and those that come too late for that."""
+    def _parted(self, rows: pd.DataFrame, *, all_of_it: bool) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """Of these rows and those that were held back: what is ripe, what of that comes too late, and what waits."""
+        held, waited = self.kept.held, 0
+        if held is not None and len(held):
+            waited = len(held)
+            rows = pd.concat([held, rows], ignore_index=True)
+            again = rows.duplicated(["unit", "time", "tag"])  # what waits longer than the window of repeats
+            self._counts["repeated"] += int(again.sum())
+            rows = rows.loc[~again].reset_index(drop=True)
+        late = self._late(rows)
+        self._counts["late"] += int(late[waited:].sum())
+        done = np.ones(len(rows), dtype=bool) if all_of_it else self._ripe(rows, late)
+        return rows.loc[done & ~late], rows.loc[done & late], rows.loc[~done].reset_index(drop=True)
+
+    def _late(self, rows: pd.DataFrame) -> np.ndarray:
+        """Which rows come too late for what was written of their unit, (rows,) bool."""
         last = [self.kept.last.get(unit) for unit in rows["unit"]]
         times = self._bins(column(rows, "time")).tolist()
-        written = np.array([mark is not None and at <= mark for mark, at in zip(last, times, strict=True)], dtype=bool)
-        self._counts["late"] += int(written.sum())
-        return rows.loc[~written], rows.loc[written]
+        return np.array([mark is not None and at <= mark for mark, at in zip(last, times, strict=True)], dtype=bool)
 
-    def _ripe(self, rows: pd.DataFrame, *, all_of_it: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Rows whose time is complete, and those of each unit's last time, which may still grow."""
-        if all_of_it or (self._config.columns.tag is None and self._config.resample is None) or rows.empty:
-            return rows, rows.iloc[:0]
-        at = pd.Series(self._bins(column(rows, "time")), index=rows.index)
-        newest = (at == at.groupby(rows["unit"]).transform("max")).to_numpy()
-        return rows.loc[~newest], rows.loc[newest].reset_index(drop=True)
+    def _ripe(self, rows: pd.DataFrame, late: np.ndarray) -> np.ndarray:
+        """Which rows need not wait: not for a later row of their time, nor for more of their unit; (rows,) bool."""
+        columns, rule = self._config.columns, self._config.resample
+        grows = columns.tag is not None or rule is not None
+        longest = nanoseconds(rule.longest) if rule is not None and rule.gaps == "split" else None
+        units, at, found = column(rows, "unit"), self._bins(column(rows, "time")), np.zeros(len(rows), dtype=bool)
+        found[~late] = ripe(units.loc[~late], at[~late], least=self._least, grows=grows, longest=longest)
+        found[late] = ripe(units.loc[late], at[late], least=self._least, grows=False, longest=longest)
+        return found
 
     def _last(self, rows: pd.DataFrame) -> dict[str, int | float]:
         if rows.empty:
@@ -238,14 +253,30 @@ class _Step:
         at = pd.Series(self._bins(column(rows, "time")), index=rows.index).groupby(rows["unit"]).max()
         return {str(unit): value for unit, value in zip(at.index, at.tolist(), strict=True)}
 
-    def _batch(
-        self, rows: pd.DataFrame, file: str, number: int, before: dict[str, Before] | None, *, late: bool
+    def _cut(
+        self, rows: pd.DataFrame, stem: str, number: int, before: dict[str, Before], *, late: bool, most: int
     ) -> tuple[list[Outgoing], dict[str, Before]]:
-        """The rows in their last form, as a file for ``incoming/``."""
+        """The rows as batches that are no larger than stated, or than ``most``: what was held back came on top."""
         if rows.empty:
             return [], {}
+        rows = rows.sort_values(["unit", "time"], kind="stable").reset_index(drop=True)
+        size = int(rows.memory_usage(deep=True).sum())
+        stated = min(self._config.batch.rows, int(len(rows) * self._config.batch.megabytes * 2**20 / size))
+        at = self._bins(column(rows, "time"))
+        parts = cuts(column(rows, "unit"), at, most=max(1, most, stated), least=self._least)
+        outgoing, after = [], {}
+        for index, part in enumerate(parts):
+            file = f"{stem}.parquet" if len(parts) == 1 else f"{stem}-{index:03d}.parquet"
+            batch, ended = self._batch(rows.iloc[part], file, number, before | after, late=late)
+            outgoing.append(batch)
+            after |= ended
+        return outgoing, after
+
+    def _batch(
+        self, rows: pd.DataFrame, file: str, number: int, before: dict[str, Before], *, late: bool
+    ) -> tuple[Outgoing, dict[str, Before]]:
+        """The rows, sorted, in their last form, as a file for ``incoming/``."""
         config, sensors = self._config, list(self._config.columns.sensors)
-        rows = rows.sort_values(["unit", "time"], kind="stable")
         table = (
             pivot(rows, sensors)
             if config.columns.tag
@@ -276,7 +307,7 @@ class _Step:
         key = f"{INCOMING}{config.line}/{config.dataset}/{file}"
         self._batches.append(key)
         self._counts["rows"] += len(table)
-        return [Outgoing(key, batch_bytes(table, facts))], after
+        return Outgoing(key, batch_bytes(table, facts)), after
 
 
 def _ended(run: Run) -> EndedRun:

@@ -25,6 +25,7 @@ datasets:
     licence: internal
     files: {train: "*.parquet"}
     columns: {unit: pump, time: timestamp, label: fault, sensors: [flow, pressure]}
+    window: {length: 2}
 """
 CONNECTORS = """
 connectors:
@@ -118,3 +119,12 @@ def test_an_unknown_dataset_is_told(plant, capsys, tmp_path):
     path.write_text(path.read_text().replace("dataset: pumps", "dataset: fans"))
     assert main(["connect", "history"]) == 1
     assert "unknown dataset 'fans'" in capsys.readouterr().err
+
+
+def test_rows_wait_until_they_fill_the_datasets_window(plant, capsys, tmp_path):
+    path = tmp_path / "catalog.yaml"
+    path.write_text(path.read_text().replace("length: 2", "length: 10"))
+    assert main(["connect", "history"]) == 0
+    assert capsys.readouterr().out == "pulled      6 rows, 0 of them known; 0 rows in 0 batches, 6 held back\n"
+    assert main(["connect", "history", "--flush"]) == 0
+    assert len(pd.read_parquet(incoming(plant[0])[0])) == 6
