@@ -345,6 +345,7 @@ class ConnectorConfig(Record):
     window: int = Field(
         default=200_000, ge=1, description="how many of the last rows are remembered, to know them again"
     )
+    units: int = Field(default=100_000, ge=1, description="how many of the units written last are remembered")
     every: float = Field(default=EVERY, gt=0, description="seconds between pulls, with --forever and by the schedule")
 
     @model_validator(mode="after")

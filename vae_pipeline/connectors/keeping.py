@@ -40,8 +40,8 @@ INCOMING = "incoming/"
 class Kept:
     """Where a connector stands.
 
-    ``last`` is each unit's last time that was written (nanoseconds, or plain numbers), ``before`` what resampling has
-    to know of it, ``held`` rows of times that may still grow.
+    ``last`` is each unit's last time that was written (nanoseconds, or plain numbers), the units written last at the
+    end; ``before`` what resampling has to know of it; ``held`` rows that are held back.
     """
 
     number: int = 0
@@ -135,7 +135,7 @@ class Keeper:
             self._side(kept.number, "held"), _bytes(pa.Table.from_pandas(held, preserve_index=False))
         )
         state = _State(number=kept.number, position=kept.position, units=_units(kept), moves=moves)
-        text = json.dumps(state.model_dump(), sort_keys=True)
+        text = json.dumps(state.model_dump())
         self._decide(text)
         self._bring_out(state)
         for name in ("seen", "held"):

@@ -185,16 +185,10 @@ class _Step:
         position = gathered.position or kept.position
         same = position == kept.position and not outgoing and not len(fresh.rows)
         if not same:
+            marks = self._last_of(ready)
+            before = {unit: known for unit, known in (kept.before | after).items() if unit in marks}
             self.kept = self._keeper.keep(
-                replace(
-                    kept,
-                    position=position,
-                    last=kept.last | self._last(ready),
-                    before=kept.before | after,
-                    seen=seen,
-                    held=held,
-                ),
-                outgoing,
+                replace(kept, position=position, last=marks, before=before, seen=seen, held=held), outgoing
             )
         if position is not None:
             self._connector.acknowledge(position)
@@ -247,11 +241,14 @@ class _Step:
         found[late] = ripe(units.loc[late], at[late], least=self._least, grows=False, longest=longest)
         return found
 
-    def _last(self, rows: pd.DataFrame) -> dict[str, int | float]:
-        if rows.empty:
-            return {}
+    def _last_of(self, rows: pd.DataFrame) -> dict[str, int | float]:
+        """Each unit's last time with these rows, the units that were written last at the end; as many as stated."""
         at = pd.Series(self._bins(column(rows, "time")), index=rows.index).groupby(rows["unit"]).max()
-        return {str(unit): value for unit, value in zip(at.index, at.tolist(), strict=True)}
+        last = dict(self.kept.last)
+        for unit, value in zip(at.index, at.tolist(), strict=True):
+            last.pop(str(unit), None)
+            last[str(unit)] = value
+        return dict(list(last.items())[-self._config.units :])
 
     def _cut(
         self, rows: pd.DataFrame, stem: str, number: int, before: dict[str, Before], *, late: bool, most: int

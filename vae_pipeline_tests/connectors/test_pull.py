@@ -1,5 +1,6 @@
 """What a pull promises, whatever the source: bounded batches, no row lost, none twice, whenever it is killed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -105,6 +106,24 @@ def test_rows_later_than_what_was_written_are_in_a_batch_of_their_own(tmp_path):
     assert found.late == 1
     assert [fact.rows for fact in facts(tmp_path) if fact.late] == [1]
     assert [path.stem.endswith("-late") for path in files(tmp_path)].count(True) == 1
+
+
+@pytest.mark.parametrize("rule", [None, {"every": "1s", "gaps": "keep", "longest": "9s"}], ids=["plain", "resampled"])
+def test_the_units_written_last_are_remembered_and_no_others(tmp_path, rule):
+    config, items = config_of(units=3, resample=rule), []
+
+    def after(number, pump):
+        items.append(reading(number, pump))
+        found = pull(Listed(items), storage_in(tmp_path), config, flush=True)
+        state = json.loads((tmp_path / "storage/connectors/pumps.json").read_text())
+        return list(state["units"]), found.late
+
+    for pump in ("p3", "p1", "p2"):
+        after(5, pump)
+    assert after(6, "p3") == (["p1", "p2", "p3"], 0)
+    assert after(5, "p0") == (["p2", "p3", "p0"], 0)
+    assert after(4, "p2") == (["p2", "p3", "p0"], 1)  # what is late is no later write
+    assert after(4, "p1") == (["p3", "p0", "p1"], 0)  # forgotten, so it begins anew
 
 
 def test_rows_that_cannot_be_read_are_set_aside_with_their_reason(tmp_path):
