@@ -94,9 +94,9 @@ class Keeper:
         try:
             state = _State.model_validate_json(self._storage.read_text(self._key))
             self._bring_out(state)
-            keys = _table(self._storage.read_bytes(self._side(state.number, "seen")))
-            held = _table(self._storage.read_bytes(self._side(state.number, "held"))).to_pandas()
-        except (ValidationError, pa.ArrowInvalid, KeyError) as error:
+            keys = self._beside(state.number, "seen")
+            held = self._beside(state.number, "held").to_pandas()
+        except (ValidationError, pa.ArrowInvalid, KeyError, FileNotFoundError) as error:
             msg = (
                 f"{self._key} in the storage is damaged ({str(error).splitlines()[0]}); restore it with the folder "
                 f"{self._folder}, or delete both: the source is then read from its beginning"
@@ -154,6 +154,13 @@ class Keeper:
             else:
                 self._incoming.write_bytes(key.removeprefix(INCOMING), self._storage.read_bytes(staged))
                 self._storage.remove(staged)
+
+    def _beside(self, number: int, name: str) -> pa.Table:
+        key = self._side(number, name)
+        if not self._storage.has_text(key):
+            msg = f"{key} is missing"
+            raise FileNotFoundError(msg)
+        return _table(self._storage.read_bytes(key))
 
     def _side(self, number: int, name: str) -> str:
         return f"{self._folder}/{number:08d}-{name}.parquet"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vae_pipeline.connectors import keeping
 from vae_pipeline.connectors.pull import pull
-from vae_pipeline.errors import ConnectorError, DataError
+from vae_pipeline.errors import ConnectorError, DataError, StorageError
 from vae_pipeline.storage import Storage
 from vae_pipeline_tests.connectors.stand_ins import (
     Listed,
@@ -280,6 +280,14 @@ def test_kill_9_between_batch_and_position_neither_loses_nor_repeats(tmp_path, s
     assert ran.returncode == -signal.SIGKILL, ran.stderr.decode()
     pull(Listed([reading(n) for n in range(9)], again=3), storage_in(tmp_path), config_of(batch={"rows": 4}))
     assert keys(tmp_path) == all_of(9)
+
+
+@pytest.mark.parametrize("name", ["seen", "held"])
+def test_a_file_of_where_it_stands_that_is_gone_is_told(tmp_path, name):
+    pull(Listed([reading(0)]), storage_in(tmp_path), config_of())
+    (tmp_path / f"storage/connectors/pumps/00000001-{name}.parquet").unlink()
+    with pytest.raises(StorageError, match=rf"pumps\.json .* damaged \(.*-{name}\.parquet is missing\); restore it"):
+        pull(Listed([reading(0)]), storage_in(tmp_path), config_of())
 
 
 def test_an_error_of_the_source_closes_it_and_keeps_what_was_written(tmp_path):
