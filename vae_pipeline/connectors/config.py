@@ -353,6 +353,9 @@ class ConnectorConfig(Record):
         if self.resample is not None and self.columns.clock == "number":
             msg = "resample needs times of a clock, and columns.clock is number"
             raise ValueError(msg)
+        if isinstance(self.source, InfluxSource) and self.source.machines and self.columns.unit is None:
+            msg = "source.machines needs columns.unit, the tag whose values they are"
+            raise ValueError(msg)
         if self.window < self.batch.rows:
             msg = "window must not be smaller than batch.rows, or a repeated batch would not be known again"
             raise ValueError(msg)

@@ -50,6 +50,14 @@ def test_what_cannot_be_used_is_told_without_secrets(tmp_path, old, new, told):
     assert "connector 'pumps'" in str(error.value)
 
 
+def test_machines_without_the_column_of_the_unit_are_told(tmp_path):
+    source = "    source: {kind: influxdb, database: plant, measurement: readings, machines: [p1]}\n"
+    columns = "    columns: {time: time, sensors: [flow]}\n"
+    path = written(tmp_path, f"connectors:\n  pumps:\n    dataset: pumps\n{source}{columns}")
+    with pytest.raises(SettingError, match=r"source\.machines needs columns\.unit, the tag whose values they are"):
+        read_connectors(path)
+
+
 def test_an_unknown_name_is_told_with_those_there_are(tmp_path):
     with pytest.raises(SettingError, match="unknown connector 'fans'; VAE_PIPELINE_CONNECTORS has: pumps"):
         connector_config("fans", (written(tmp_path, GOOD),))
