@@ -7,10 +7,13 @@ from vae_pipeline.errors import ConnectorError
 
 __all__ = ["basic", "refused", "unreachable"]
 
+_ADDRESS = "check 'url' of the connector"
+_LATER = "try again later"
 _ADVICE = {
     401: "check its user, password or token",
     403: "its user or token may not read this",
-    404: "check 'url' of the connector",
+    408: _LATER,
+    425: _LATER,
     429: "it asks for fewer requests: raise 'every'",
 }
 
@@ -31,5 +34,5 @@ def unreachable(place: str, error: Exception) -> ConnectorError:
 def refused(place: str, response: Any, text: str = "") -> ConnectorError:
     """That an answer has another status than 200."""
     said = f": {' '.join(text.split())[:200]}" if text else ""
-    advice = _ADVICE.get(response.status_code, "try again later")
+    advice = _ADVICE.get(response.status_code, _ADDRESS if response.status_code < 500 else _LATER)
     return ConnectorError(f"{place}: answers {response.status_code} {response.reason_phrase}{said}; {advice}")

@@ -131,6 +131,17 @@ def test_an_answer_larger_than_allowed_is_refused(plant, tmp_path):
         once(tmp_path, {**source_of(plant, "etag"), "most_megabytes": 0.0001})
 
 
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(301, "check 'url'"), (400, "check 'url'"), (429, "raise 'every'"), (408, "try again"), (503, "try again")],
+)
+def test_an_answer_says_whether_to_correct_or_to_wait(tmp_path, status, advice):
+    server = Answers(lambda *_: (status, {}, b""))
+    with pytest.raises(ConnectorError, match=f"answers {status} .*; .*{advice}"):
+        once(tmp_path, {"kind": "http", "url": server.url})
+    server.stop()
+
+
 def test_an_answer_that_is_no_json_is_told(tmp_path):
     server = Answers(lambda *_: (200, {}, b"<html>"))
     with pytest.raises(DataError, match=r"no JSON .*; correct 'format'"):
