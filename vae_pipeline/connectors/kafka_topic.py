@@ -1,6 +1,7 @@
 """Messages of a Kafka topic, from the offsets that were kept with the batches."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pandas as pd
@@ -36,7 +37,8 @@ class KafkaTopic:
         offsets = self._assign(consumer, position or {})
         silent = 0.0
         while True:
-            messages = consumer.consume(_TOGETHER, timeout=min(1.0, self._source.quiet))
+            with self._telling():
+                messages = consumer.consume(_TOGETHER, timeout=min(1.0, self._source.quiet))
             found = []
             for message in messages:
                 if message.error() is not None:
@@ -46,7 +48,8 @@ class KafkaTopic:
             silent = 0.0 if messages else silent + min(1.0, self._source.quiet)
             yield Fetched(pd.DataFrame(found, dtype=object), dict(offsets))
             if silent >= self._source.quiet:
-                consumer.list_topics(self._source.topic, timeout=self._source.timeout)  # silence, or nobody there?
+                with self._telling():  # silence, or nobody there?
+                    consumer.list_topics(self._source.topic, timeout=self._source.timeout)
                 return
 
     def acknowledge(self, position: Position) -> None:
@@ -59,10 +62,8 @@ class KafkaTopic:
             confluent_kafka.TopicPartition(self._source.topic, int(partition), offset)
             for partition, offset in position.items()
         ]
-        try:
+        with self._telling():
             self._consumer.commit(offsets=marks, asynchronous=False)
-        except confluent_kafka.KafkaException as error:
-            raise self._told(error.args[0].str()) from error
 
     def close(self) -> None:
         """Leave the group."""
@@ -91,10 +92,8 @@ class KafkaTopic:
             options |= {"sasl.username": source.username, "sasl.mechanism": options.get("sasl.mechanism", "PLAIN")}
             options |= {"security.protocol": options.get("security.protocol", "SASL_SSL")}
             options["sasl.password"] = "" if source.password is None else source.password.read()
-        try:
+        with self._telling():
             self._consumer = confluent_kafka.Consumer(options)
-        except confluent_kafka.KafkaException as error:
-            raise self._told(error.args[0].str()) from error
         return self._consumer
 
     def _assign(self, consumer: Any, position: Position) -> Position:
@@ -102,7 +101,7 @@ class KafkaTopic:
         import confluent_kafka
 
         source = self._source
-        try:
+        with self._telling():
             topic = consumer.list_topics(source.topic, timeout=source.timeout).topics[source.topic]
             if topic.error is not None:
                 raise self._told(topic.error.str())
@@ -121,9 +120,17 @@ class KafkaTopic:
                 offsets[str(number)] = kept
                 marks.append(confluent_kafka.TopicPartition(source.topic, number, kept))
             consumer.assign(marks)
+        return offsets
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Whatever the library raises, as one sentence."""
+        import confluent_kafka
+
+        try:
+            yield
         except confluent_kafka.KafkaException as error:
             raise self._told(error.args[0].str()) from error
-        return offsets
 
     def _told(self, reason: str) -> ConnectorError:
         return ConnectorError(

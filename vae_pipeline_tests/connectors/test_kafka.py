@@ -1,13 +1,18 @@
 """The Kafka connector against the mock cluster that is built into librdkafka, no broker."""
 
 import json
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
 from infra.services.program import free_port
+from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.kafka_topic import KafkaTopic
+from vae_pipeline.connectors.pull import pull
 from vae_pipeline.errors import ConnectorError
-from vae_pipeline_tests.connectors.stand_ins import config_of, keys, pulled, reading, set_aside
+from vae_pipeline_tests.connectors.stand_ins import config_of, keys, pulled, reading, set_aside, storage_in
 
 kafka = pytest.importorskip("confluent_kafka", reason="confluent-kafka is not installed: the extra 'kafka'")
 
@@ -99,6 +104,36 @@ def test_offsets_that_are_gone_are_told_not_jumped_over(cluster, source, tmp_pat
     monkeypatch.setattr(KafkaTopic, "_connected", lambda self: Shortened(connected(self)))
     with pytest.raises(ConnectorError, match=r"offsets \d+ to 49 of partition \d+ are gone"):
         pulled(tmp_path, config_of(source))
+
+
+KILLED = """
+    import sys, time
+    from vae_pipeline_tests.connectors.test_kafka import Cluster
+    cluster = Cluster()
+    cluster.send(range(100))
+    print(cluster.brokers, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_broker_that_dies_is_told(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(KILLED)], stdout=subprocess.PIPE, text=True
+    ) as cluster:
+        brokers = cluster.stdout.readline().strip()
+        source = {"kind": "kafka", "brokers": brokers, "topic": "readings", "group": "g", "quiet": 2.0, "timeout": 1.0}
+        connector = open_connector(config_of(source))
+        fetch = connector.rows
+
+        def killing(position):
+            for fetched in fetch(position):
+                yield fetched
+                if sum(fetched.position.values()) == 100:  # then there is silence
+                    cluster.kill()
+
+        connector.rows = killing
+        with pytest.raises(ConnectorError, match=r"topic readings at .*: the broker does not answer"):
+            pull(connector, storage_in(tmp_path), config_of(source))
 
 
 def test_a_broker_that_is_not_there_is_told(tmp_path):
