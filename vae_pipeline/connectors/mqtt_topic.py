@@ -120,7 +120,12 @@ class MqttTopic:
         if source.username is not None:
             client.username_pw_set(source.username, None if source.password is None else source.password.read())
         if source.tls:
-            client.tls_set(ca_certs=None if source.authority is None else str(source.authority))
+            try:
+                client.tls_set(ca_certs=None if source.authority is None else str(source.authority))
+            except OSError as error:  # of a file that is no certificate too
+                reason = error.strerror or "it holds no certificate"
+                msg = f"{source.authority}: the certificates to trust cannot be read ({reason}); correct 'authority'"
+                raise SettingError(msg) from error
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = lambda _client, _data, message: self._queue.put(message)

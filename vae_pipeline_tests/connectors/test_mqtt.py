@@ -10,7 +10,7 @@ from infra.services.program import Program, free_port
 from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.mqtt_topic import MqttTopic
 from vae_pipeline.connectors.pull import pull
-from vae_pipeline.errors import ConnectorError
+from vae_pipeline.errors import ConnectorError, SettingError
 from vae_pipeline_tests.connectors.servers import installed
 from vae_pipeline_tests.connectors.stand_ins import (
     batches,
@@ -171,6 +171,17 @@ def test_a_wrong_password_is_told_without_it(source, tmp_path, monkeypatch):
     with pytest.raises(ConnectorError, match=r"refuses \(Not authorized\)") as told:
         pulled(tmp_path, config_of(source))
     assert "guessed" not in str(told.value)
+
+
+@pytest.mark.parametrize(("content", "told"), [(None, "No such file or directory"), ("hello", "no certificate")])
+def test_certificates_that_cannot_be_read_are_told(tmp_path, content, told):
+    authority = tmp_path / "ca.pem"
+    if content is not None:
+        authority.write_text(content)
+    tls = {"tls": True, "authority": str(authority)}
+    source = {"kind": "mqtt", "host": "127.0.0.1", "port": free_port(), "topic": "t", "client": "c", **tls}
+    with pytest.raises(SettingError, match=rf"ca\.pem: the certificates to trust cannot be read \(.*{told}"):
+        pulled(tmp_path, config_of(source))
 
 
 def test_a_broker_that_is_not_there_is_told(tmp_path):
