@@ -18,6 +18,8 @@ class Fetched(NamedTuple):
     position: Position
     waits: bool = False
     """The source gives no more before these rows are acknowledged."""
+    note: str = ""
+    """What a person should know of the source, a sentence."""
 
 
 class Connector(Protocol):

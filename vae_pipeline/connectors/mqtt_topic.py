@@ -40,10 +40,19 @@ class MqttTopic:
         self._count = 0
         self._ready = threading.Event()
         self._refused: str | None = None
+        self._forgotten = False
 
     def rows(self, position: Position | None) -> Iterator[Fetched]:
         """Messages as they come, until there is silence."""
         self._connect(int((position or {}).get("messages", 0)))
+        note = ""
+        if self._forgotten and position is not None:
+            note = (
+                f"the broker has forgotten the session {self._source.client!r}: messages that were sent while nobody "
+                "listened are gone; let the broker keep its sessions on disk, and raise 'kept_for'"
+            )
+        self._forgotten = False
+        yield self._fetched([])._replace(note=note)
         heard = time.monotonic()
         while True:
             messages = self._next(min(1.0, self._source.quiet))
@@ -127,6 +136,7 @@ class MqttTopic:
                 msg = f"{source.authority}: the certificates to trust cannot be read ({reason}); correct 'authority'"
                 raise SettingError(msg) from error
         client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = lambda _client, _data, message: self._queue.put(message)
         properties = Properties(PacketTypes.CONNECT)
@@ -142,11 +152,23 @@ class MqttTopic:
         if not self._ready.wait(source.timeout) or self._refused is not None:
             raise self._told(self._refused or f"no answer within {source.timeout:g} seconds")
 
-    def _on_connect(self, client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
-            self._refused = str(reason)
-        else:
-            client.subscribe(self._source.topic, qos=1)
+    def _on_connect(self, client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        from paho.mqtt.subscribeoptions import SubscribeOptions
+
+        self._forgotten = not flags.session_present
+        try:
+            if reason.is_failure:
+                self._refused = str(reason)
+            else:  # retained messages come with a new subscription only, not with each connection
+                client.subscribe(self._source.topic, options=SubscribeOptions(qos=1, retainHandling=1))
+        except ValueError as error:
+            self._refused = f"{self._source.topic}: {error}"
+        if self._refused is not None:
+            self._ready.set()
+
+    def _on_subscribe(self, _client: Any, _data: Any, _number: Any, reasons: Any, _properties: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._refused = f"the subscription: {', '.join(map(str, reasons))}"
         self._ready.set()
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:

@@ -110,6 +110,7 @@ def pull(
                 step.take(gathered)
                 gathered = _Gathered(since=clock())
             _add(gathered, fetched, size, connector, config)
+            step.note(fetched.note)
             if fetched.waits or (gathered.received and clock() - gathered.since >= config.batch.seconds):
                 step.take(gathered)
                 gathered = _Gathered(since=clock())
@@ -192,6 +193,10 @@ class _Step:
             )
         if position is not None:
             self._connector.acknowledge(position)
+
+    def note(self, said: str) -> None:
+        """Remember what the source said of itself, where it did."""
+        self._notes += [f"{self._connector.place}: {said}"] if said else []
 
     def pulled(self) -> Pulled:
         """What was counted, and what a person should know of it."""

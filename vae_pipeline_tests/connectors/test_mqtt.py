@@ -1,8 +1,10 @@
 """The MQTT connector against a Mosquitto of its own, with a password and a disk to remember sessions on."""
 
 import json
+import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -59,7 +61,7 @@ def source(broker, monkeypatch):
     }
 
 
-def publish(broker, numbers, payload=None, topic="plant/p0/readings"):
+def publish(broker, numbers, payload=None, topic="plant/p0/readings", *, retain=False):
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
     client.username_pw_set("reader", "secret")
     client.max_inflight_messages_set(1000)
@@ -67,7 +69,7 @@ def publish(broker, numbers, payload=None, topic="plant/p0/readings"):
     client.loop_start()
     for number in numbers:
         text = payload if payload is not None else json.dumps(reading(number))
-        sent = client.publish(topic, text, qos=1)
+        sent = client.publish(topic, text, qos=1, retain=retain)
     sent.wait_for_publish(30)
     client.disconnect()
     client.loop_stop()
@@ -97,10 +99,14 @@ def test_more_messages_than_a_batch_holds_flow_in_bounded_batches(broker, source
 
 
 def test_a_puller_that_dies_before_it_acknowledges_loses_and_repeats_nothing(broker, source, tmp_path, monkeypatch):
+    def dies(_, position):
+        if position["messages"]:
+            raise KeyboardInterrupt
+
     config = subscribed(source, tmp_path)
     publish(broker, range(50))
     with monkeypatch.context() as patch:
-        patch.setattr(MqttTopic, "acknowledge", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(MqttTopic, "acknowledge", dies)
         with pytest.raises(KeyboardInterrupt):
             pulled(tmp_path, config)
     found = pulled(tmp_path, config)
@@ -164,6 +170,48 @@ def test_a_message_that_is_no_json_is_set_aside_and_acknowledged(broker, source,
     assert (found.rows, found.refused) == (1, 1)
     assert set_aside(tmp_path)[0]["row"]["message"] == "hello"
     assert pulled(tmp_path, config).received == 0
+
+
+def test_a_session_that_the_broker_forgot_is_told(broker, source, tmp_path):
+    config = subscribed({**source, "kept_for": "1s"}, tmp_path)
+    publish(broker, range(3))
+    assert pulled(tmp_path, config).notes == ()
+    time.sleep(4)
+    publish(broker, range(3, 6))
+    (note,) = pulled(tmp_path, config).notes
+    assert note.startswith("topic plant/+/readings: the broker has forgotten the session 'pipeline': messages that")
+    assert pulled(tmp_path, config).notes == ()
+
+
+def test_a_retained_message_comes_with_the_first_connection_only(broker, source, tmp_path):
+    publish(broker, [0], topic="plant/p0/readings", retain=True)
+    config = config_of(source)
+    assert [pulled(tmp_path, config).received for _ in range(3)] == [1, 0, 0]
+
+
+@pytest.mark.parametrize(("topic", "told"), [("plant/#/readings", "Invalid subscription filter")])
+def test_a_topic_that_cannot_be_subscribed_is_told(source, tmp_path, topic, told):
+    with pytest.raises(ConnectorError, match=rf"refuses \({topic}: {told}"):
+        pulled(tmp_path, config_of({**source, "topic": topic}))
+
+
+def test_a_refused_subscription_is_told(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=refusing, args=(server,), daemon=True).start()
+        source = {"kind": "mqtt", "host": "127.0.0.1", "port": server.getsockname()[1], "topic": "t", "client": "c"}
+        with pytest.raises(ConnectorError, match=r"refuses \(the subscription: Not authorized\)"):
+            pulled(tmp_path, config_of(source))
+
+
+def refusing(server):
+    """A broker that lets everybody in and refuses every subscription: Mosquitto does so with a plug-in only."""
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(1000)
+        connection.sendall(bytes([0x20, 3, 0, 0, 0]))  # CONNACK
+        number = connection.recv(1000)[2:4]
+        connection.sendall(bytes([0x90, 4, *number, 0, 0x87]))  # SUBACK: not authorized
+        connection.recv(1000)
 
 
 def test_a_wrong_password_is_told_without_it(source, tmp_path, monkeypatch):
