@@ -26,6 +26,7 @@ from vae_pipeline.storage import lock_file, open_incoming, open_storage
 
 __all__ = ["connect", "open_connector"]
 
+_MOST_BATCHES = 10  # that a pull of a topic that is never silent waits for
 _LONGEST_WAIT = 300.0  # seconds between attempts at a source that does not answer
 
 
@@ -41,7 +42,8 @@ def open_connector(config: ConnectorConfig) -> Connector:
     if isinstance(source, InfluxSource):
         return InfluxQuery(source, columns)
     if isinstance(source, MqttSource):
-        return MqttTopic(source, config.batch.rows)
+        longest = max(source.quiet, _MOST_BATCHES * config.batch.seconds)
+        return MqttTopic(source, config.batch.rows, longest)
     return KafkaTopic(source)
 
 

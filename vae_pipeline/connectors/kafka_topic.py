@@ -1,5 +1,6 @@
 """Messages of a Kafka topic, from the offsets that were kept with the batches."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -32,10 +33,10 @@ class KafkaTopic:
         self._consumer: Any = None
 
     def rows(self, position: Position | None) -> Iterator[Fetched]:
-        """Messages as they come, until there is silence."""
+        """Messages as they come, until there is silence, or all that was there at the beginning was read."""
         consumer = self._connected()
-        offsets = self._assign(consumer, position or {})
-        silent = 0.0
+        offsets, marks = self._assign(consumer, position or {})
+        silent, began = 0.0, time.monotonic()
         while True:
             with self._telling():
                 messages = consumer.consume(_TOGETHER, timeout=min(1.0, self._source.quiet))
@@ -47,6 +48,10 @@ class KafkaTopic:
                 found += message_rows(message.value() or b"", self._source.format, self._source.topic)
             silent = 0.0 if messages else silent + min(1.0, self._source.quiet)
             yield Fetched(pd.DataFrame(found, dtype=object), dict(offsets))
+            # not sooner than after a silence, or a topic that trickles would be asked without a pause
+            through = all(offsets[number] >= mark for number, mark in marks.items())
+            if through and messages and time.monotonic() - began >= self._source.quiet:
+                return
             if silent >= self._source.quiet:
                 with self._telling():  # silence, or nobody there?
                     consumer.list_topics(self._source.topic, timeout=self._source.timeout)
@@ -96,8 +101,12 @@ class KafkaTopic:
             self._consumer = confluent_kafka.Consumer(options)
         return self._consumer
 
-    def _assign(self, consumer: Any, position: Position) -> Position:
-        """Begin at the kept offsets; a partition that is new begins with its first message."""
+    def _assign(self, consumer: Any, position: Position) -> tuple[Position, dict[str, int]]:
+        """Begin at the kept offsets; a partition that is new begins with its first message.
+
+        Returns:
+            The next offset of each partition, and the one behind its last message.
+        """
         import confluent_kafka
 
         source = self._source
@@ -105,10 +114,10 @@ class KafkaTopic:
             topic = consumer.list_topics(source.topic, timeout=source.timeout).topics[source.topic]
             if topic.error is not None:
                 raise self._told(topic.error.str())
-            marks, offsets = [], {}
+            places, offsets, marks = [], {}, {}
             for number in sorted(topic.partitions):
                 place = confluent_kafka.TopicPartition(source.topic, number)
-                low, _ = consumer.get_watermark_offsets(place, timeout=source.timeout)
+                low, marks[str(number)] = consumer.get_watermark_offsets(place, timeout=source.timeout)
                 kept = position.get(str(number), low)
                 if kept < low:
                     msg = (
@@ -118,9 +127,9 @@ class KafkaTopic:
                     )
                     raise ConnectorError(msg)
                 offsets[str(number)] = kept
-                marks.append(confluent_kafka.TopicPartition(source.topic, number, kept))
-            consumer.assign(marks)
-        return offsets
+                places.append(confluent_kafka.TopicPartition(source.topic, number, kept))
+            consumer.assign(places)
+        return offsets, marks
 
     @contextmanager
     def _telling(self) -> Iterator[None]:

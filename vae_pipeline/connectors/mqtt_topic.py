@@ -29,9 +29,9 @@ class MqttTopic:
 
     keeps = False
 
-    def __init__(self, source: MqttSource, unacknowledged: int) -> None:
-        """Listen to ``source``; nothing is connected yet."""
-        self._source = source
+    def __init__(self, source: MqttSource, unacknowledged: int, longest: float) -> None:
+        """Listen to ``source``, at most ``longest`` seconds at a time; nothing is connected yet."""
+        self._source, self._longest = source, longest
         self.place = f"topic {source.topic}"
         self._most = min(unacknowledged, 65_535)
         self._client: Any = None
@@ -43,7 +43,7 @@ class MqttTopic:
         self._forgotten = False
 
     def rows(self, position: Position | None) -> Iterator[Fetched]:
-        """Messages as they come, until there is silence."""
+        """Messages as they come, until there is silence, or for as long as stated."""
         self._connect(int((position or {}).get("messages", 0)))
         note = ""
         if self._forgotten and position is not None:
@@ -53,8 +53,8 @@ class MqttTopic:
             )
         self._forgotten = False
         yield self._fetched([])._replace(note=note)
-        heard = time.monotonic()
-        while True:
+        began = heard = time.monotonic()
+        while time.monotonic() - began < self._longest:
             messages = self._next(min(1.0, self._source.quiet))
             if self._refused is not None:
                 raise self._told(self._refused)

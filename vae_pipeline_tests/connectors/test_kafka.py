@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -104,6 +105,26 @@ def test_offsets_that_are_gone_are_told_not_jumped_over(cluster, source, tmp_pat
     monkeypatch.setattr(KafkaTopic, "_connected", lambda self: Shortened(connected(self)))
     with pytest.raises(ConnectorError, match=r"offsets \d+ to 49 of partition \d+ are gone"):
         pulled(tmp_path, config_of(source))
+
+
+def test_a_topic_that_is_never_silent_does_not_make_one_pull_without_end(cluster, source, tmp_path):
+    cluster.send(range(50))
+    count, stop = 50, threading.Event()
+
+    def send():
+        nonlocal count
+        while not stop.wait(0.05) and count < 450:
+            cluster.send([count])
+            count += 1
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert pulled(tmp_path, config_of(source)).rows >= 50
+    assert sender.is_alive()
+    stop.set()
+    sender.join()
+    pulled(tmp_path, config_of(source))
+    assert keys(tmp_path) == [("p0", n) for n in range(count)]
 
 
 KILLED = """

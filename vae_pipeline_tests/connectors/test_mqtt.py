@@ -172,6 +172,32 @@ def test_a_message_that_is_no_json_is_set_aside_and_acknowledged(broker, source,
     assert pulled(tmp_path, config).received == 0
 
 
+def test_a_topic_that_is_never_silent_does_not_make_one_pull_without_end(broker, source, tmp_path):
+    config = subscribed(source, tmp_path, batch={"seconds": 0.2})
+    count, stop = 0, threading.Event()
+
+    def send():
+        nonlocal count
+        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        client.username_pw_set("reader", "secret")
+        client.connect("127.0.0.1", broker.port)
+        client.loop_start()
+        while not stop.wait(0.05) and count < 400:
+            client.publish("plant/p0/readings", json.dumps(reading(count)), qos=1).wait_for_publish(10)
+            count += 1
+        client.disconnect()
+        client.loop_stop()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    pulled(tmp_path, config)
+    assert sender.is_alive()
+    stop.set()
+    sender.join()
+    pulled(tmp_path, config)
+    assert keys(tmp_path) == [("p0", n) for n in range(count)]
+
+
 def test_a_session_that_the_broker_forgot_is_told(broker, source, tmp_path):
     config = subscribed({**source, "kept_for": "1s"}, tmp_path)
     publish(broker, range(3))
