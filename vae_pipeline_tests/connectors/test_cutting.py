@@ -20,6 +20,7 @@ from vae_pipeline_tests.connectors.stand_ins import (
     storage_in,
     written,
 )
+from vae_pipeline_tests.connectors.test_pull import LONG, in_tags
 
 
 def test_what_a_connector_brings_is_taken_by_intake(tmp_path):
@@ -83,6 +84,27 @@ def test_what_is_held_longer_than_repeats_are_known_is_written_once(tmp_path):
     found = pull(Listed(items, fetch=5, again=60), storage, config, least=10, flush=True)
     assert (found.repeated, found.late) == (60, 0)
     assert keys(tmp_path) == sorted((f"p{unit}", n) for n in range(3) for unit in range(20))
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["p0", "p1"])), max_size=40),
+    st.booleans(),
+    st.integers(1, 7),
+    st.integers(1, 9),
+    st.integers(0, 10),
+    st.integers(1, 6),
+)
+def test_every_row_comes_once_however_long_it_waits(tmp_path_factory, times, long, fetch, most, again, least):
+    folder = tmp_path_factory.mktemp("drawn")
+    items = [item for number, pump in times for item in (in_tags(number, pump) if long else [reading(number, pump)])]
+    config = config_of(batch={"rows": most}, **({"columns": LONG} if long else {}))
+    for end, flush in ((len(items) // 2, False), (len(items), False), (len(items), True)):
+        pull(Listed(items[:end], fetch=fetch, again=again), storage_in(folder), config, least=least, flush=flush)
+    rows = [(pump, number) for number, pump in times]
+    if not long:  # in tags, half of a row may come too late for the other half
+        assert keys(folder) == sorted(set(rows))
+    assert set(keys(folder)) == set(rows)
 
 
 @pytest.mark.parametrize("gaps", ["keep", "last"])
