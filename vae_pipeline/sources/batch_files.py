@@ -110,7 +110,7 @@ def _rows_to_last(rows: pd.DataFrame) -> np.ndarray:
 def _roles(dataset: Dataset, source: dict[str, list[str]], frame: pd.DataFrame) -> Roles:
     columns = dataset.columns
     label = columns.label or ("label" if "label" not in source["sensors"] else None)
-    key = _or_canonical(columns.key, KEY, frame)
+    key = or_canonical(columns.key, KEY, frame)
     # what the layout has beside the sensors in use is kept: the next entry may use it
     more = [name for name in frame.columns if name in _kept(dataset) and name not in source["sensors"]]
     more = [name for name in more if name not in source["settings"]]
