@@ -12,7 +12,6 @@ from pydantic import Field
 from vae_pipeline.connectors.config import ConnectorConfig
 from vae_pipeline.connectors.connector import Connector, Fetched, Position
 from vae_pipeline.connectors.cutting import cuts, ripe
-from vae_pipeline.connectors.facts import BatchFacts, EndedRun, batch_bytes
 from vae_pipeline.connectors.keeping import INCOMING, Keeper, Kept, Outgoing
 from vae_pipeline.connectors.labelling import label_rows
 from vae_pipeline.connectors.moments import iso, nanoseconds
@@ -20,6 +19,7 @@ from vae_pipeline.connectors.repeats import fresh_refused, fresh_rows
 from vae_pipeline.connectors.resampling import Before, Run, bins, pivot, resample
 from vae_pipeline.connectors.rows import canonical, empty_rows
 from vae_pipeline.records import Record
+from vae_pipeline.sources.batch_facts import BatchFacts, EndedRun, batch_bytes
 from vae_pipeline.sources.delimited import column
 from vae_pipeline.storage import Storage, fingerprint
 

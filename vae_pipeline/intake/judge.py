@@ -13,6 +13,7 @@ from vae_pipeline.errors import DataError, DetectorError, SourceError
 from vae_pipeline.intake.foreign import foreign, known_already
 from vae_pipeline.intake.screen import FEWEST, Screening, normal_samples, screened
 from vae_pipeline.records import Dataset, Record
+from vae_pipeline.sources.batch_facts import BatchFacts
 from vae_pipeline.sources.batch_files import read_batch
 from vae_pipeline.sources.batches import ROWS
 from vae_pipeline.validation.validate import validate
@@ -28,7 +29,7 @@ class Judgement(Record):
     """What was found of a batch.
 
     ``reason`` says in a sentence why it is refused, or how it was found fit. ``screening`` is None where the labels
-    could not be tested, and ``screened`` says how that came out, or why not.
+    could not be tested, and ``screened`` says how that came out, or why not. ``facts`` are what a connector noted.
     """
 
     accepted: bool
@@ -37,6 +38,7 @@ class Judgement(Record):
     units: int = 0
     span: tuple[str, str] | None = None
     labelled: str = ""
+    facts: BatchFacts | None = None
     outcomes: tuple[Outcome, ...] = ()
     screening: Screening | None = None
     screened: str = "not tested: the batch was refused before"
@@ -72,11 +74,11 @@ def judge(
         trusted: a person vouches for the labels: what stands out is told, and no reason to refuse.
     """
     try:
-        labelled = read_batch(dataset, arrived, raw, work, folder)
+        found = read_batch(dataset, arrived, raw, work, folder)
     except (DataError, SourceError) as error:
         return Judgement(accepted=False, reason=str(error).replace(f"{arrived.parent}{os.sep}", ""))
     rows = pd.read_parquet(folder / ROWS)
-    about = {"rows": len(rows), "units": int(rows["unit"].nunique()), "span": _span(rows), "labelled": labelled}
+    about = {"rows": len(rows), "units": int(rows["unit"].nunique()), "span": _span(rows), **found._asdict()}
 
     def refused(reason: str, **more: object) -> Judgement:
         return Judgement(accepted=False, reason=f"{arrived.name}: {reason}", **about, **more)  # pyright: ignore[reportArgumentType]
@@ -92,13 +94,13 @@ def judge(
     if old := _old(dataset, rows, raw, others):
         return refused(old, outcomes=outcomes)
     screening, told = _screening(dataset, folder, champion, without)
-    found = {"outcomes": outcomes, "screening": screening, "screened": told}
+    tested = {"outcomes": outcomes, "screening": screening, "screened": told}
     if screening and screening.poisoned and not trusted:
-        return refused(f"anomalies among what is labelled normal: {screening.told}", **found)
+        return refused(f"anomalies among what is labelled normal: {screening.told}", **tested)
     told = f"its labels are trusted, though {told}" if screening and screening.poisoned else told
     noted = sum(not outcome.success for outcome in outcomes)
     fit = f"fit to use, with {noted} warning{'s' * (noted != 1)}" if noted else "fit to use"
-    return Judgement(accepted=True, reason=f"{arrived.name}: {fit}; {told}", **about, **found)  # pyright: ignore[reportArgumentType]
+    return Judgement(accepted=True, reason=f"{arrived.name}: {fit}; {told}", **about, **tested)  # pyright: ignore[reportArgumentType]
 
 
 def _span(rows: pd.DataFrame) -> tuple[str, str] | None:

@@ -51,6 +51,7 @@ class Received(Record):
     reason: str
     batch: str = ""
     rows: int = 0
+    labelled: str = ""
     report: str = ""
 
     @property
@@ -186,6 +187,7 @@ def _listed(storage: Storage, dataset: Dataset, found: Arrival, batch: Batch, re
         reason=reason,
         batch=batch.id,
         rows=batch.rows,
+        labelled=batch.labelled,
         report=f"{batch_key(dataset, batch.id)}/report.html",
     )
 
@@ -209,6 +211,7 @@ def _accept(
         units=judgement.units,
         span=judgement.span,
         labelled=judgement.labelled,
+        facts=judgement.facts,
         received=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         arrival=_signature(found),
     )

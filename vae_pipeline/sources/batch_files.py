@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from vae_pipeline.errors import DataError
 from vae_pipeline.records import Dataset, TableFiles
 from vae_pipeline.sources.archives import extract
+from vae_pipeline.sources.batch_facts import BatchFacts, read_facts
 from vae_pipeline.sources.batches import ROWS
 from vae_pipeline.sources.cmapss import SENSORS, SETTINGS, cycles_to_last_row, read_rows
 from vae_pipeline.sources.columns import numbers_of
@@ -19,12 +21,20 @@ from vae_pipeline.sources.recordings import read_recordings
 from vae_pipeline.sources.table import Roles, canonical_rows, or_canonical
 from vae_pipeline.storage import told
 
-__all__ = ["forms", "read_batch"]
+__all__ = ["BatchRead", "forms", "read_batch"]
 
-_TABLES = (".csv", ".parquet", ".pq")
+_PARQUET = (".parquet", ".pq")
+_TABLES = (".csv", *_PARQUET)
 _CYCLES = ("cmapss", "sample_turbofan")
 _MOST_BYTES = 64 * 2**30  # of an unpacked zip
 _BY_FOLDER = "by the folders the files lie in"
+
+
+class BatchRead(NamedTuple):
+    """How the rows of a batch are labelled, in words, and what its connector noted of it, if one wrote it."""
+
+    labelled: str
+    facts: BatchFacts | None = None
 
 
 def forms(dataset: Dataset) -> str:
@@ -35,8 +45,8 @@ def forms(dataset: Dataset) -> str:
     return f"a folder of {noun}, or a .zip of one"
 
 
-def read_batch(dataset: Dataset, arrived: Path, raw: Path, work: Path, folder: Path) -> str:
-    """Write ``batch.parquet`` into ``folder`` (and ``files/`` beside it); gives how the rows are labelled, in words.
+def read_batch(dataset: Dataset, arrived: Path, raw: Path, work: Path, folder: Path) -> BatchRead:
+    """Write ``batch.parquet`` into ``folder`` (and ``files/`` beside it).
 
     Tables have the columns of the dataset's own raw table. Where units run to failure each unit is taken as a whole
     run, and ``remaining_life`` counts back from its last row, unless the file has a column of that name or a label
@@ -55,24 +65,24 @@ def read_batch(dataset: Dataset, arrived: Path, raw: Path, work: Path, folder: P
         ArchiveError: it is a damaged or unsafe zip.
     """
     if dataset.medium == "table":
-        rows, labelled = _table(dataset, arrived, raw)
+        rows, found = _table(dataset, arrived, raw)
     else:
         root = arrived
         if arrived.is_file():
             if arrived.suffix.lower() != ".zip":
                 raise _no_batch(dataset, arrived)
             root = extract(arrived, work / "unpacked", _MOST_BYTES)
-        rows, labelled = _files(dataset, root, folder), _BY_FOLDER
+        rows, found = _files(dataset, root, folder), BatchRead(_BY_FOLDER)
     with told(folder):
         rows.to_parquet(folder / ROWS, index=False)
-    return labelled
+    return found
 
 
 def _no_batch(dataset: Dataset, arrived: Path) -> DataError:
     return DataError(f"{arrived}: no batch of {dataset.name}, which is {forms(dataset)}; write it in that form")
 
 
-def _table(dataset: Dataset, file: Path, raw: Path) -> tuple[pd.DataFrame, str]:
+def _table(dataset: Dataset, file: Path, raw: Path) -> tuple[pd.DataFrame, BatchRead]:
     source = json.loads((raw / "source.json").read_text())
     suffix = file.suffix.lower()
     in_layout = dataset.kind in _CYCLES and suffix == ".txt"
@@ -80,13 +90,14 @@ def _table(dataset: Dataset, file: Path, raw: Path) -> tuple[pd.DataFrame, str]:
         raise _no_batch(dataset, file)
     form = dataset.files or TableFiles(train="")
     frame = read_rows(file) if in_layout else read_frame(file, form, dataset.columns.unit)
+    facts = read_facts(file) if suffix in _PARQUET else None
     roles = _roles(dataset, source, frame)
     rows = canonical_rows(file, frame, roles, form)
     if roles.time is None:
         rows["time"] = rows.groupby("unit", sort=False).cumcount().astype(np.int64)
     labelled = "not labelled: taken as normal"
     if "label" in rows:
-        labelled = f"by the column {roles.label!r}"
+        labelled = (facts and facts.labelled) or f"by the column {roles.label!r}"
     if dataset.labels.run_to_failure:
         stated = "remaining_life" in frame
         if stated:
@@ -100,7 +111,7 @@ def _table(dataset: Dataset, file: Path, raw: Path) -> tuple[pd.DataFrame, str]:
             rows["remaining_life"] = whole
             labelled = "by cycles to each unit's last row: every unit is a whole run to failure"
     order = ["unit", "time", *roles.settings, *roles.sensors, "remaining_life", "label", *([KEY] if roles.key else [])]
-    return rows.loc[:, [name for name in order if name in rows]], labelled
+    return rows.loc[:, [name for name in order if name in rows]], BatchRead(labelled, facts)
 
 
 def _rows_to_last(rows: pd.DataFrame) -> np.ndarray:

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 
 from vae_pipeline.errors import StorageError
 from vae_pipeline.records import Dataset, Medium, Record
+from vae_pipeline.sources.batch_facts import BatchFacts
 from vae_pipeline.sources.files import place_file
 from vae_pipeline.storage import Storage
 
@@ -44,7 +45,8 @@ class Batch(Record):
     """What ``batch.json`` says of an accepted batch.
 
     ``sha256`` is over the bytes that arrived, ``id`` its beginning, ``span`` the first and last time of tables, and
-    ``arrival`` tells the drop it came with from a later drop of the same content.
+    ``arrival`` tells the drop it came with from a later drop of the same content. ``facts`` are what its connector
+    noted of it; None where no connector wrote it.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Batch(Record):
     labelled: str
     received: str
     arrival: str
+    facts: BatchFacts | None = None
 
 
 class Version(Record):
@@ -158,7 +161,15 @@ def joined(
         for part, chosen in (("train", ~tested), ("test", tested)):
             if chosen.any():
                 frames.setdefault(part, []).append(pd.DataFrame(rows[chosen]))
-        told.append({"mark": mark, "id": identity, "name": about.name, "received": about.received})
+        told.append(
+            {
+                "mark": mark,
+                "id": identity,
+                "name": about.name,
+                "received": about.received,
+                "labelled": about.labelled,
+            }
+        )
     return {part: _one(found) for part, found in frames.items()}, told
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 from vae_pipeline.connectors.config import ConnectorConfig
 from vae_pipeline.connectors.connect import open_connector
 from vae_pipeline.connectors.connector import Fetched
-from vae_pipeline.connectors.facts import read_facts
 from vae_pipeline.connectors.pull import pull
+from vae_pipeline.sources.batch_facts import read_facts
 from vae_pipeline.storage import Storage
 
 
@@ -85,7 +85,7 @@ def keys(folder: Path):
 
 
 def facts(folder: Path):
-    return [read_facts(path.read_bytes()) for path in files(folder)]
+    return [read_facts(path) for path in files(folder)]
 
 
 def set_aside(folder: Path):

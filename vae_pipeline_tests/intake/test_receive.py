@@ -8,21 +8,25 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from vae_pipeline.connectors.pull import Names, pull
 from vae_pipeline.errors import StorageError
 from vae_pipeline.intake import judge as judging
 from vae_pipeline.intake import receive as receiving
 from vae_pipeline.intake.receive import receive
 from vae_pipeline.intake.screen import Sample
-from vae_pipeline.sources.batches import newest_version
+from vae_pipeline.sources.batch_facts import FACTS_KEY
+from vae_pipeline.sources.batches import find_batch, newest_version
 from vae_pipeline.sources.load import read_table
 from vae_pipeline.storage import Storage
 from vae_pipeline.storage.local_root import LocalRoot
-from vae_pipeline_tests.builders.batches import plant, plant_of, pumps
+from vae_pipeline_tests.builders.batches import SENSORS, plant, plant_of, pumps
 from vae_pipeline_tests.builders.cmapss import entry, write_cmapss, zip_folder
 from vae_pipeline_tests.builders.pictures import write_pictures
 from vae_pipeline_tests.builders.recordings import write_recordings
+from vae_pipeline_tests.connectors.stand_ins import Listed, config_of
 
 
 @pytest.fixture
@@ -121,6 +125,39 @@ class TestAccepted:
         assert found.accepted
         assert newest_version(storage, made.dataset).batches == (found.batch,)
         assert incoming.files() == []
+
+
+class TestFromAConnector:
+    """What its facts say of the labels goes on to wherever the version is read."""
+
+    @pytest.fixture
+    def name(self, made):
+        rows = pumps(5, 40, seed=9).to_dict("records")
+        config = config_of(
+            columns={"unit": "pump", "time": "second", "sensors": list(SENSORS), "clock": "number"},
+            labels={"rule": "limits", "limits": {"flow": [None, 42.5]}},
+        )
+        pull(Listed(rows, fetch=1000), made.storage, config, Names(unit="pump", time="second"), flush=True)
+        (file,) = made.door.iterdir()
+        return file.name
+
+    def test_labels_by_a_rule_are_called_that_in_the_data_version(self, made, raw, tmp_path, name):
+        found = take(made, raw, name)
+        said = "by the rule limits (not the truth): normal is flow any to 42.5"
+        assert (found.accepted, found.labelled) == (True, said)
+        batch = find_batch(made.storage, made.dataset, found.batch)
+        assert (batch.labelled, batch.facts.connector, batch.facts.labelled_by["rule"]) == (said, "pumps", "limits")
+        again = made.raw(tmp_path / "again")
+        (entry,) = json.loads((again / "source.json").read_text())["batches"]
+        assert entry["labelled"] == said
+        assert read_table(again, "train")["label"].max() == 1
+
+    def test_facts_that_are_damaged_are_told(self, made, raw, name):
+        table = pq.read_table(made.door / name)
+        pq.write_table(table.replace_schema_metadata({FACTS_KEY: b"{"}), made.door / name)
+        found = take(made, raw, name)
+        assert found.outcome == "refused"
+        assert found.reason.startswith(f"{name}: what the connector noted of the batch cannot be read")
 
 
 class TestRunToFailure:

@@ -1,5 +1,7 @@
 """raw: the dataset's tables, recordings or images, brought in once."""
 
+from collections import Counter
+
 import dagster as dg
 
 from vae_pipeline.artifacts import produce
@@ -49,4 +51,7 @@ def _facts(source: dict) -> dict[str, int | str]:
             facts[name] = value
     if source.get("left_out"):  # by name: what is missing here may be missed
         facts["left_out"] = ", ".join(source["left_out"])
+    labelled = Counter(str(batch["labelled"]).partition(": ")[0] for batch in source.get("batches", ()))
+    if labelled:
+        facts["batches_labelled"] = ", ".join(f"{count} {how}" for how, count in labelled.items())
     return facts | {f"{part}_rows": about["rows"] for part, about in source.get("parts", {}).items()}

@@ -117,6 +117,7 @@ def _metadata(found: "list[Received]", store: Storage, version: int) -> dict[str
             "batch": each.name,
             "outcome": each.outcome,
             "rows": each.rows,
+            "labelled": each.labelled,
             "why": each.reason,
             "report": _link(store, each),
         }

@@ -15,6 +15,9 @@ from vae_pipeline.records import Artifact, Line
 
 __all__ = ["registered_asset"]
 
+_OF_DATA = ("dataset_version", "batches_labelled")
+"""What a version says of the raw data it was made from."""
+
 
 def registered_asset(line: Line) -> dg.AssetsDefinition:
     """Registers the evaluated detector once; the same evaluation gives the same version."""
@@ -42,12 +45,13 @@ def registered_asset(line: Line) -> dg.AssetsDefinition:
             name = f"{line}-{dataset.name}"
             known = shelf.find(name, evaluated.data_version)
             version = known.version if known else None
+            of_data = {"dataset_version": 1, **{fact: raw.facts[fact] for fact in _OF_DATA if fact in raw.facts}}
             if version is None:
                 tags = {
                     "line": line,
                     "dataset": dataset.name,
                     "data_version": features.data_version,
-                    "dataset_version": str(raw.facts.get("dataset_version", 1)),
+                    **{fact: str(value) for fact, value in of_data.items()},
                     "evaluation_version": evaluated.data_version,
                     "code_version": ".".join(STAGE_CODE_VERSIONS[stage] for stage in CHAIN),
                     "dagster/run_id": context.run.run_id,
@@ -74,7 +78,7 @@ def registered_asset(line: Line) -> dg.AssetsDefinition:
                 key=calibrated.key,
                 data_version=f"{name}:{version}",
                 reused=known is not None,
-                facts={"name": name, "version": version, "dataset_version": raw.facts.get("dataset_version", 1)},
+                facts={"name": name, "version": version, **of_data},
             )
             return dg.MaterializeResult(
                 value=artifact,

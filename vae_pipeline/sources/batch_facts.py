@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -39,6 +40,15 @@ class BatchFacts(Record):
     ended_runs: tuple[EndedRun, ...] = ()
     labelled_by: dict[str, Any] | None = Field(default=None, description="the rule that made the labels; None: no rule")
 
+    @property
+    def labelled(self) -> str | None:
+        """Which rule made the labels and what it took for normal, in words; None where no rule did."""
+        if self.labelled_by is None:
+            return None
+        bounds = self.labelled_by.get("normal") or {}
+        normal = ", ".join(f"{name} {_end(low)} to {_end(high)}" for name, (low, high) in bounds.items())
+        return f"by the rule {self.labelled_by.get('rule')} (not the truth): normal is {normal or 'anything'}"
+
 
 def batch_bytes(rows: pd.DataFrame, facts: BatchFacts) -> bytes:
     """The batch as a Parquet file."""
@@ -50,15 +60,20 @@ def batch_bytes(rows: pd.DataFrame, facts: BatchFacts) -> bytes:
     return buffer.getvalue()
 
 
-def read_facts(content: bytes) -> BatchFacts | None:
+def read_facts(file: Path) -> BatchFacts | None:
     """The facts of a batch; None for a Parquet file that no connector wrote.
 
     Raises:
         DataError: it is no Parquet file, or its facts are damaged.
     """
     try:
-        found = pq.read_schema(io.BytesIO(content)).metadata or {}
+        found = pq.read_schema(file).metadata or {}
         return BatchFacts.model_validate_json(found[FACTS_KEY]) if FACTS_KEY in found else None
     except (pa.ArrowInvalid, ValidationError) as error:
-        msg = f"the facts of a batch cannot be read ({str(error).splitlines()[0]}); fetch the batch again"
+        reason = str(error).splitlines()[0]
+        msg = f"{file}: what the connector noted of the batch cannot be read ({reason}); fetch the batch again"
         raise DataError(msg) from error
+
+
+def _end(bound: float | None) -> str:
+    return "any" if bound is None else f"{bound:.4g}"
