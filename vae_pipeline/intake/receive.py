@@ -1,11 +1,14 @@
 """One batch from incoming into the dataset's next version, or into quarantine.
 
 Whatever moment it is stopped at, a batch is in incoming, or accepted, or in quarantine, and doing it again finishes it:
-the batch's folder appears whole, then the version that lists it, then what arrived is removed.
+the batch's folder appears whole, then the version that lists it, then what arrived is removed. Before a folder is
+removed a marker says what of it, so that the rest is never taken for a batch of its own. A version is made of the one
+that the batch was judged beside, or the batch is judged again: two runs do not accept the same rows.
 """
 
 import datetime as dt
 import hashlib
+import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -13,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vae_pipeline.errors import StorageError
-from vae_pipeline.intake.arrive import DONE, TRUSTED, Arrival, arrival
+from vae_pipeline.intake.arrive import DONE, TAKEN, TRUSTED, Arrival, arrival
 from vae_pipeline.intake.judge import Judgement, judge
 from vae_pipeline.intake.report import report
 from vae_pipeline.records import Dataset, Record
@@ -21,15 +24,14 @@ from vae_pipeline.sources.batches import (
     BATCH,
     Batch,
     Version,
-    add_version,
     batch_folder,
     batch_key,
     find_batch,
     newest_version,
-    versions,
+    next_version,
 )
 from vae_pipeline.sources.download import sha256_of
-from vae_pipeline.storage import Storage, work_folder, write_bytes, write_json
+from vae_pipeline.storage import Storage, fingerprint, work_folder, write_bytes, write_json
 
 if TYPE_CHECKING:
     from vae_pipeline.detector.detector import Detector
@@ -93,22 +95,26 @@ def receive(
     found = arrival(incoming, dataset.line, dataset.name, name)
     if found is None:
         return _waiting(name, version, "is no longer there: renamed or removed before it was read")
+    if found.taken:
+        return _cleared(incoming, dataset, found)
     with work_folder(scratch) as work:
         copy = work / "arrived" / name
         if not _copied(incoming, found, copy):
             return _waiting(name, version, "was changed, renamed or removed while it was read: taken when it is whole")
         sha256 = _hash(copy)
         finished = _finished(storage, dataset, found, sha256)
-        if finished is None:
-            folder = work / "batch"
-            folder.mkdir()
+        while finished is None:
+            version = newest_version(storage, dataset)
+            place = work / f"beside-{version.number}"
+            folder = place / "batch"
+            folder.mkdir(parents=True)
             others = [batch_folder(storage, dataset, batch) for batch in version.batches]
             judgement = judge(
                 dataset,
                 copy,
                 raw,
                 folder,
-                work,
+                place,
                 others=others,
                 champion=champion,
                 without=without,
@@ -116,10 +122,10 @@ def receive(
             )
             _describe(folder, judgement, dataset, name, sha256)
             if judgement.accepted:
-                finished = _accept(storage, dataset, found, sha256, judgement, folder)
+                finished = _accept(storage, dataset, found, sha256, judgement, folder, version)
             else:
                 finished = _refuse(storage, dataset, found, sha256, judgement, folder, copy)
-    _clear(incoming, dataset, found)
+    _clear(incoming, dataset, found, finished)
     return finished
 
 
@@ -160,30 +166,25 @@ def _signature(found: Arrival) -> str:
 
 
 def _finished(storage: Storage, dataset: Dataset, found: Arrival, sha256: str) -> Received | None:
-    """What became of this very content before, where all that was left to do is to remove it from incoming."""
-    batch = find_batch(storage, dataset, sha256[:16])
-    if batch is None:
-        key = _quarantine(dataset, found, sha256)
-        if found.trusted or not storage.exists(key):
-            return None
-        version, reason = newest_version(storage, dataset), str(storage.manifest(key)["facts"]["reason"])
-        return Received(
-            name=found.name, outcome="refused", version=version.number, reason=reason, report=f"{key}/report.html"
-        )
-    held = next((version for version in versions(storage, dataset) if batch.id in version.batches), None)
-    if held is not None and batch.arrival != _signature(found):
-        reason = f"{found.name}: the same content as {batch.name}, which version {held.number} holds: not added again"
-        newest = newest_version(storage, dataset).number
-        return Received(name=found.name, outcome="known", version=newest, reason=reason, batch=batch.id)
-    return _listed(storage, dataset, found, batch, f"{batch.name} was accepted")
+    """What became of this very content where a version holds it: all that is left to do is to remove it from incoming.
+
+    What was kept without a version, or refused, is judged again: dataset and catalogue may be others by now.
+    """
+    newest, batch = newest_version(storage, dataset), find_batch(storage, dataset, sha256[:16])
+    held = newest.first_with(sha256[:16])
+    if batch is None or held is None:
+        return None
+    if batch.arrival == _signature(found):
+        return _taken(dataset, found, batch, held, f"{batch.name} was accepted")
+    reason = f"{found.name}: the same content as {batch.name}, which version {held} holds: not added again"
+    return Received(name=found.name, outcome="known", version=newest.number, reason=reason, batch=batch.id)
 
 
-def _listed(storage: Storage, dataset: Dataset, found: Arrival, batch: Batch, reason: str) -> Received:
-    version = add_version(storage, dataset, batch.id, reason)
+def _taken(dataset: Dataset, found: Arrival, batch: Batch, version: int, reason: str) -> Received:
     return Received(
         name=found.name,
         outcome="accepted",
-        version=version.number,
+        version=version,
         reason=reason,
         batch=batch.id,
         rows=batch.rows,
@@ -198,8 +199,17 @@ def _describe(folder: Path, judgement: Judgement, dataset: Dataset, name: str, s
 
 
 def _accept(
-    storage: Storage, dataset: Dataset, found: Arrival, sha256: str, judgement: Judgement, folder: Path
-) -> Received:
+    storage: Storage,
+    dataset: Dataset,
+    found: Arrival,
+    sha256: str,
+    judgement: Judgement,
+    folder: Path,
+    before: Version,
+) -> Received | None:
+    """Into the version after the one it was judged beside; None where another batch came first."""
+    if newest_version(storage, dataset).number != before.number:  # spares what would be kept for nothing
+        return None
     batch = Batch(
         id=sha256[:16],
         name=found.name,
@@ -218,7 +228,8 @@ def _accept(
     write_json(folder / BATCH, batch)
     with storage.new_folder(batch_key(dataset, batch.id), {"facts": batch.model_dump(mode="json")}) as kept:
         _move(folder, kept)
-    return _listed(storage, dataset, found, batch, judgement.reason)
+    version = next_version(storage, dataset, before, batch.id, judgement.reason)
+    return version and _taken(dataset, found, batch, version.number, judgement.reason)
 
 
 def _refuse(
@@ -230,7 +241,7 @@ def _refuse(
     folder: Path,
     copy: Path,
 ) -> Received:
-    key = _quarantine(dataset, found, sha256)
+    key = _quarantine(dataset, found, sha256, judgement.reason)
     facts = {"name": found.name, "sha256": sha256, "reason": judgement.reason}
     with storage.new_folder(key, {"facts": facts}) as kept:
         _move(folder, kept, ("report.html", "report.json", "expectations.html"))
@@ -245,10 +256,12 @@ def _refuse(
     )
 
 
-def _quarantine(dataset: Dataset, found: Arrival, sha256: str) -> str:
-    """Where a refused batch is kept; named after when it was written, so that doing it again finds it."""
+def _quarantine(dataset: Dataset, found: Arrival, sha256: str, reason: str) -> str:
+    """Where a refused batch is kept; the same content refused for the same reason is there once."""
     when = dt.datetime.fromtimestamp(0 if math.isnan(found.time) else found.time, dt.UTC)
-    return f"quarantine/{dataset.line}/{dataset.name}/{when:%Y%m%dT%H%M%SZ}-{found.name}-{sha256[:8]}"
+    return (
+        f"quarantine/{dataset.line}/{dataset.name}/{when:%Y%m%dT%H%M%SZ}-{found.name}-{fingerprint(sha256, reason)[:8]}"
+    )
 
 
 def _move(folder: Path, into: Path, names: Sequence[str] | None = None) -> None:
@@ -257,14 +270,39 @@ def _move(folder: Path, into: Path, names: Sequence[str] | None = None) -> None:
             shutil.move(path, into / path.name)
 
 
-def _clear(incoming: Storage, dataset: Dataset, found: Arrival) -> None:
-    """Remove what arrived, unless it is another by now: then it is a batch of its own."""
-    if not _unchanged(incoming, found):
-        return
+def _clear(incoming: Storage, dataset: Dataset, found: Arrival, finished: Received) -> None:
+    """Remove what arrived, unless it is another by now: then it is a batch of its own, and the markers are not its."""
     base = f"{dataset.line}/{found.key}"
+    if not _unchanged(incoming, found):
+        _remove_markers(incoming, base)
+        return
+    if not found.folder:
+        _remove_markers(incoming, base)
+        incoming.remove(base)
+        return
+    files = {held.key: [held.size, held.changed] for held in found.files}
+    incoming.write_text(base + TAKEN, json.dumps({"files": files, "finished": finished.model_dump(mode="json")}))
+    _cleared(incoming, dataset, found)
+
+
+def _cleared(incoming: Storage, dataset: Dataset, found: Arrival) -> Received:
+    """Remove what the marker of a taken folder names and is still as it was, and the marker last; gives its outcome."""
+    base = f"{dataset.line}/{found.key}"
+    try:
+        marker = json.loads(incoming.read_text(base + TAKEN))
+        files, finished = dict(marker["files"]), Received.model_validate(marker["finished"])
+    except (ValueError, TypeError, KeyError) as error:
+        msg = f"{incoming.root / base}{TAKEN}: is not what intake writes beside a folder it removes; remove this file"
+        raise StorageError(msg) from error
+    for held in found.files:
+        if files.get(held.key) == [held.size, held.changed]:
+            incoming.remove(held.key)
+    incoming.remove_empty(base)
+    _remove_markers(incoming, base)
+    incoming.remove(base + TAKEN)
+    return finished
+
+
+def _remove_markers(incoming: Storage, base: str) -> None:
     for marker in (DONE, TRUSTED):
         incoming.remove(base + marker)
-    for held in found.files:
-        incoming.remove(held.key)
-    if found.folder:
-        incoming.remove_empty(base)

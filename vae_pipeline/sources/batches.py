@@ -32,6 +32,8 @@ __all__ = [
     "find_batch",
     "joined",
     "newest_version",
+    "next_version",
+    "read_version",
     "versions",
 ]
 
@@ -71,6 +73,10 @@ class Version(Record):
     batches: tuple[str, ...] = Field(default=(), description="ids")
     made: str = ""
     reason: str = "the dataset as the catalogue has it"
+
+    def first_with(self, batch: str) -> int | None:
+        """The number of the version that was made for a batch, each for one; None where this one does not hold it."""
+        return self.batches.index(batch) + 2 if batch in self.batches else None
 
 
 def batch_key(dataset: Dataset, batch: str) -> str:
@@ -112,6 +118,30 @@ def newest_version(storage: Storage, dataset: Dataset) -> Version:
     return _read(storage, listings[-1]) if listings else Version()
 
 
+def read_version(storage: Storage, dataset: Dataset, number: int) -> Version | None:
+    """The version of this number; None where there is none.
+
+    Raises:
+        StorageError: its listing cannot be read.
+    """
+    if number == 1:
+        return Version()
+    key = _listing(dataset, number)
+    return _read(storage, key) if storage.has_text(key) else None
+
+
+def next_version(storage: Storage, dataset: Dataset, before: Version, batch: str, reason: str) -> Version | None:
+    """The version that adds a batch to the one before; None where another came after that one first."""
+    version = Version(
+        number=before.number + 1,
+        batches=(*before.batches, batch),
+        made=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        reason=reason,
+    )
+    made = storage.create_text(_listing(dataset, version.number), version.model_dump_json(indent=2))
+    return version if made else None
+
+
 def add_version(storage: Storage, dataset: Dataset, batch: str, reason: str) -> Version:
     """The version that holds the batch, made now unless there is one.
 
@@ -119,15 +149,10 @@ def add_version(storage: Storage, dataset: Dataset, batch: str, reason: str) -> 
     """
     while True:
         newest = newest_version(storage, dataset)
-        if batch in newest.batches:
-            return next(version for version in versions(storage, dataset) if batch in version.batches)
-        version = Version(
-            number=newest.number + 1,
-            batches=(*newest.batches, batch),
-            made=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            reason=reason,
-        )
-        if storage.create_text(f"{_folder(dataset)}/{version.number:06d}.json", version.model_dump_json(indent=2)):
+        known = newest.first_with(batch)
+        if known is not None:
+            return _read(storage, _listing(dataset, known))
+        if version := next_version(storage, dataset, newest, batch, reason):
             return version
 
 
@@ -175,6 +200,10 @@ def joined(
 
 def _folder(dataset: Dataset) -> str:
     return f"versions/{dataset.line}/{dataset.name}"
+
+
+def _listing(dataset: Dataset, number: int) -> str:
+    return f"{_folder(dataset)}/{number:06d}.json"
 
 
 def _listings(storage: Storage, dataset: Dataset) -> list[str]:

@@ -61,6 +61,14 @@ def test_a_marker_makes_it_complete_at_once(incoming):
     assert found.settled(found.time)
 
 
+def test_a_marker_that_an_earlier_batch_left_says_nothing(tmp_path):
+    incoming = Storage(str(tmp_path), tmp_path / "cache")
+    put(incoming, "fan/a.csv.done", "fan/a.csv")
+    os.utime(tmp_path / "timeseries/fan/a.csv.done", (1e9, 1e9))
+    (found,) = arrivals(incoming, "timeseries")
+    assert not found.complete({})
+
+
 def test_a_folder_with_an_unfinished_file_is_not_complete_even_with_a_marker(incoming):
     put(incoming, "fan/clips/1.wav", "fan/clips/2.wav.part", "fan/clips.done")
     (found,) = arrivals(incoming, "timeseries")

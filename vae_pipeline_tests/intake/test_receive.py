@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from vae_pipeline.connectors.pull import Names, pull
 from vae_pipeline.errors import StorageError
 from vae_pipeline.intake import judge as judging
 from vae_pipeline.intake import receive as receiving
+from vae_pipeline.intake.arrive import arrivals
 from vae_pipeline.intake.receive import receive
 from vae_pipeline.intake.screen import Sample
 from vae_pipeline.sources.batch_facts import FACTS_KEY
@@ -317,6 +319,12 @@ class TestPoison:
                 (made.door / "week.csv.trusted").touch()
             assert take(made, raw, champion=self.Champion()).accepted == trusted
 
+    def test_or_after_the_champion_is_another(self, made, raw, scores):
+        scores[[3, 4, 5, 40, 41, 42]] = 8.0
+        for champion in (self.Champion(), None):
+            os.utime(made.drop(pumps(5, 40, seed=9)), (1e9, 1e9))
+            assert take(made, raw, champion=champion).accepted == (champion is None)
+
 
 class TestWhileRead:
     def test_a_file_that_is_gone_is_told(self, made, raw):
@@ -361,12 +369,44 @@ class TestWhileRead:
             return judge(*given, **more)
 
         monkeypatch.setattr(receiving, "judge", meddled)
+        (made.door / "week.csv.done").touch()
         first = take(made, raw)
         assert first.accepted
-        assert left(made) == ["week.csv"]
+        assert left(made) == ["week.csv"]  # without the marker, which was not its own
         monkeypatch.setattr(receiving, "judge", judge)
         second = take(made, raw)
         assert (second.accepted, second.version, second.rows) == (True, 3, 240)
+
+
+class TestTwoRuns:
+    def test_what_another_run_accepted_meanwhile_is_judged_beside(self, made, raw, monkeypatch):
+        made.drop(pumps(5, 40, seed=9), "a.csv")
+        made.drop(pumps(5, 40, seed=9), "b.parquet")
+        judge = receiving.judge
+
+        def other(*given, **more):
+            monkeypatch.setattr(receiving, "judge", judge)
+            assert take(made, raw, "a.csv").accepted
+            return judge(*given, **more)
+
+        monkeypatch.setattr(receiving, "judge", other)
+        found = take(made, raw, "b.parquet")
+        assert (found.outcome, found.version) == ("refused", 2)
+        assert "rows are in the dataset already" in found.reason
+
+    def test_also_in_the_moment_before_the_version_is_made(self, made, raw, monkeypatch):
+        made.drop(pumps(5, 40, seed=9), "a.csv")
+        made.drop(pumps(5, 40, seed=9), "b.parquet")
+        publish = LocalRoot.publish
+
+        def other(root, work, key):
+            monkeypatch.setattr(LocalRoot, "publish", publish)
+            assert take(made, raw, "a.csv").accepted
+            publish(root, work, key)
+
+        monkeypatch.setattr(LocalRoot, "publish", other)
+        assert take(made, raw, "b.parquet").outcome == "refused"
+        assert newest_version(made.storage, made.dataset).number == 2
 
 
 class TestCrash:
@@ -406,6 +446,53 @@ class TestCrash:
         assert newest_version(made.storage, made.dataset).number == (2 if good else 1)
         assert len(quarantined(made)) == (0 if good else 1)
 
+    @pytest.mark.parametrize("after", range(12))
+    def test_of_a_folder_no_part_is_taken_for_a_batch(self, tmp_path, monkeypatch, after):
+        images = plant_of_images(tmp_path)
+        raw = images.raw(tmp_path / "raw")
+        write_pictures(images.door / "night", seed=5, good=0, defects={})
+        count = 0
+
+        def dying(act):
+            def counted(*given, **more):
+                nonlocal count
+                count += 1
+                if count > after:
+                    raise KeyboardInterrupt
+                return act(*given, **more)
+
+            return counted
+
+        with monkeypatch.context() as patch:
+            for name in ("publish", "create", "write", "remove"):
+                patch.setattr(LocalRoot, name, dying(getattr(LocalRoot, name)))
+            with suppress(KeyboardInterrupt):
+                take(images, raw, "night")
+        (there,) = arrivals(images.incoming, "vision") or [None]
+        if there is not None:
+            found = take(images, raw, "night")
+            assert (found.outcome, found.rows) == ("accepted", 6)
+        assert left(images) == []
+        (batch,) = newest_version(images.storage, images.dataset).batches
+        assert find_batch(images.storage, images.dataset, batch).rows == 6
+        assert not Path(images.settings.storage_root, "quarantine").exists()
+
+    def test_what_comes_under_the_name_of_a_folder_that_was_being_removed_is_a_batch_of_its_own(
+        self, tmp_path, monkeypatch
+    ):
+        images = plant_of_images(tmp_path)
+        raw = images.raw(tmp_path / "raw")
+        write_pictures(images.door / "night", seed=5, good=0, defects={})
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalRoot, "remove", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                take(images, raw, "night")
+        write_pictures(images.door / "night", seed=6, good=0, defects={})
+        assert take(images, raw, "night").version == 2
+        (there,) = arrivals(images.incoming, "vision")
+        assert (there.taken, len(there.files)) == (False, 6)
+        assert take(images, raw, "night").version == 3
+
     def test_where_storage_cannot_be_written_the_batch_stays(self, made, raw, monkeypatch):
         made.drop(pumps(5, 40, seed=9))
 
@@ -419,12 +506,20 @@ class TestCrash:
         assert left(made) == ["week.csv"]
 
 
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def plant_of_images(folder):
+    write_pictures(folder / "data")
+    fields = {"name": "discs", "line": "vision", "kind": "images", "title": "t", "licence": "none"}
+    return plant_of(entry(**fields, folder=str(folder / "data"), imaging={"size": 32}), folder)
+
+
 class TestFiles:
     @pytest.fixture
     def images(self, tmp_path):
-        write_pictures(tmp_path / "data")
-        fields = {"name": "discs", "line": "vision", "kind": "images", "title": "t", "licence": "none"}
-        return plant_of(entry(**fields, folder=str(tmp_path / "data"), imaging={"size": 32}), tmp_path)
+        return plant_of_images(tmp_path)
 
     @pytest.fixture
     def sounds(self, tmp_path):
