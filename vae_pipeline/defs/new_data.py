@@ -6,17 +6,13 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from vae_pipeline.defs.resources import StorageResource
+from vae_pipeline.defs.under_way import ended, run_under_way
 from vae_pipeline.errors import VaePipelineError
 from vae_pipeline.intake.arrive import Arrival, arrivals
 from vae_pipeline.records import Line
 from vae_pipeline.storage import fingerprint, open_incoming
 
-__all__ = ["MOST_TRIES", "new_data_sensor"]
-
-MOST_TRIES = 5
-"""Runs that are asked for while the same batches stay in incoming; a change of one counts anew."""
-
-_RUN_KEY = "dagster/run_key"
+__all__ = ["new_data_sensor"]
 
 
 class _Decision(NamedTuple):
@@ -30,7 +26,8 @@ def new_data_sensor(line: Line, datasets: set[str]) -> dg.SensorDefinition:
 
     The cursor holds what was seen, by name with a hash of sizes and times, and which run was asked for. A run is named
     after the batches it is asked for, so that a second tick over the same ones, or one that a killed daemon repeats,
-    asks for the same run. Batches that are still there after it are tried again, ``MOST_TRIES`` times.
+    asks for the same run. While a run of the dataset's intake goes on none is asked for. Batches that are still there
+    after it are tried again, as `ended` says; a change of one counts anew.
 
     Args:
         line: whose incoming folder is watched.
@@ -79,18 +76,17 @@ def _decide(
 ) -> _Decision:
     """Whether a run is asked for, given the one that was asked for before."""
     looks = {each.name: each.look for each in complete}
-    of = fingerprint(line, dataset, looks)
-    names = ", ".join(looks)
-    attempt = 1
-    if before is not None and before["of"] == of:
-        attempt = int(before["attempt"])
-        run = next(iter(instance.get_runs(dg.RunsFilter(tags={_RUN_KEY: f"{of}-{attempt}"}), limit=1)), None)
-        if run is not None and not run.is_finished:
-            return _Decision(None, before, f"{dataset}: run {run.run_id[:8]} is receiving {names}")
-        if run is not None and attempt >= MOST_TRIES:
-            told = f"{dataset}: {names} still there after {attempt} runs; see why in {run.run_id[:8]}, then touch one"
-            return _Decision(None, before, told)
-        attempt += run is not None
+    of, names = fingerprint(line, dataset, looks), ", ".join(looks)
+    same = before is not None and before["of"] == of
+    if run := run_under_way(instance, f"{line}_intake", dataset):
+        told = f"run {run.run_id[:8]} is receiving" + (f" {names}" if same else f"; {names} complete, taken after it")
+        return _Decision(None, before, f"{dataset}: {told}")
+    attempt = int(before["attempt"]) if same and before else 1
+    last = ended(instance, f"{of}-{attempt}", attempt) if same else None
+    if last and last.waits:
+        told = f"{names} still there after {attempt} runs; see why in {last.run}"
+        return _Decision(None, before, f"{dataset}: {told}; tried again at {last.again:%H:%M} UTC, or when one changes")
+    attempt += last is not None
     request = dg.RunRequest(
         run_key=f"{of}-{attempt}",
         partition_key=dataset,

@@ -1,9 +1,11 @@
 """The sensor of new data and what it asks for: each situation of incoming, and the run from the file to the version."""
 
+import datetime as dt
 import json
 import shutil
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pandas as pd
@@ -11,11 +13,12 @@ import pytest
 
 from vae_pipeline.catalog import dataset
 from vae_pipeline.definitions import defs
-from vae_pipeline.defs.new_data import MOST_TRIES
+from vae_pipeline.defs import under_way
 from vae_pipeline.defs.resources import MlflowResource, StorageResource
 from vae_pipeline.defs.stages.raw import bring_in
 from vae_pipeline.defs.stages.received import ReceivedConfig, received_asset
 from vae_pipeline.errors import RegistryError, StorageError
+from vae_pipeline.intake import judge as judging
 from vae_pipeline.registry.shelf import Shelf
 from vae_pipeline.settings import load_settings
 from vae_pipeline.sources.batches import versions
@@ -33,6 +36,27 @@ def door(tmp_path):
         folder = tmp_path / "storage/incoming/timeseries"
         (folder / "tiny").mkdir(parents=True)
         yield folder
+
+
+class Clock(dt.datetime):
+    """A clock that is ahead; runs begin and end by the true one."""
+
+    ahead = dt.timedelta()
+
+    @classmethod
+    def now(cls, tz=None):
+        return dt.datetime.now(tz) + cls.ahead
+
+    @classmethod
+    def is_ahead(cls, minutes):
+        cls.ahead = dt.timedelta(minutes=minutes)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    monkeypatch.setattr(under_way, "dt", SimpleNamespace(datetime=Clock, timedelta=dt.timedelta, UTC=dt.UTC))
+    yield Clock
+    Clock.ahead = dt.timedelta()
 
 
 @pytest.fixture
@@ -70,7 +94,8 @@ def put(door, name="tiny/a.csv", text="unit,cycle\n1,1\n"):
 def begun(instance, request, status):
     """The run of a request, as the daemon records it."""
     job = repository_of(CATALOG).get_job("timeseries_intake")
-    return instance.create_run_for_job(job, tags={"dagster/run_key": request.run_key}, status=status)
+    tags = {"dagster/run_key": request.run_key, "dagster/partition": request.partition_key}
+    return instance.create_run_for_job(job, tags=tags, status=status)
 
 
 class TestTicks:
@@ -136,16 +161,30 @@ class TestTicks:
         assert second.run_requests == []
         assert f"run {run.run_id[:8]} is receiving a.csv" in second.skip_message
 
-    def test_what_a_failed_run_left_is_tried_again_and_not_for_ever(self, door, instance):
+    def test_while_a_run_of_the_dataset_goes_on_further_files_wait_for_it(self, door, instance):
+        put(door)
+        first = settled(instance)
+        run = begun(instance, first.run_requests[0], dg.DagsterRunStatus.STARTED)
+        put(door, "tiny/b.csv")
+        put(door, "sample_turbofan/c.csv")
+        found = tick(instance, tick(instance, first.cursor).cursor)
+        assert [each.partition_key for each in found.run_requests] == ["sample_turbofan"]
+        instance.report_run_canceled(run)
+        assert len(tick(instance, found.cursor).run_requests) == 2
+
+    def test_what_a_failed_run_left_is_tried_again_ever_later(self, door, instance, clock):
         put(door)
         found, keys = settled(instance), []
-        for _ in range(MOST_TRIES):
+        for minutes in (2, 4, 8, 16, 32, 60, 60):
             keys.append(found.run_requests[0].run_key)
             begun(instance, found.run_requests[0], dg.DagsterRunStatus.FAILURE)
+            clock.is_ahead(minutes - 1)
             found = tick(instance, found.cursor)
-        assert len(set(keys)) == MOST_TRIES
-        assert found.run_requests == []
-        assert f"a.csv still there after {MOST_TRIES} runs" in found.skip_message
+            assert found.run_requests == []
+            assert f"a.csv still there after {len(keys)} runs" in found.skip_message
+            clock.is_ahead(minutes + 1)
+            found = tick(instance, found.cursor)
+        assert len(set(keys)) == 7
         put(door, text="unit,cycle\n1,1\n1,2\n")
         assert len(tick(instance, tick(instance, found.cursor).cursor).run_requests) == 1
 
@@ -256,6 +295,27 @@ class TestUnreachable:
         assert sorted(file.name for file in (door / "tiny").iterdir()) == ["good.csv", "good.csv.done"]
         assert self.receive(instance).metadata["accepted"] == 1
         assert list((door / "tiny").iterdir()) == []
+
+    def test_a_batch_that_cannot_be_received_holds_up_none_behind_it(self, door, instance, monkeypatch):
+        monkeypatch.chdir(door.parents[2])
+        bring_in(
+            dataset("tiny", "timeseries", load_settings().catalog_files), load_settings(), StorageResource().open()
+        )
+        for name in ("bad", "good"):
+            engines(21).to_csv(door / f"tiny/{name}.csv", index=False)
+            (door / f"tiny/{name}.csv.done").touch()
+        read = judging.read_batch
+
+        def fails(dataset, arrived, *given):
+            if arrived.name == "bad.csv":
+                raise ZeroDivisionError
+            return read(dataset, arrived, *given)
+
+        monkeypatch.setattr(judging, "read_batch", fails)
+        assert self.receive(instance).metadata["accepted"] == 1
+        assert sorted(file.name for file in (door / "tiny").iterdir()) == ["bad.csv", "bad.csv.done"]
+        with pytest.raises(ZeroDivisionError):
+            self.receive(instance)
 
 
 @pytest.fixture(scope="module")

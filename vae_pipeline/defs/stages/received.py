@@ -62,7 +62,7 @@ def received_asset(line: Line) -> dg.AssetsDefinition:
                 if each.name not in taken:
                     context.log.info(f"{each.key}: not complete, left for a later look")
             found: list[Received] = []
-            stopped: VaePipelineError | None = None
+            stopped: Exception | None = None
             if taken:
                 raw = store.folder(bring_in(dataset, settings, store).key)
                 champion, without = _champion(dataset, mlflow)
@@ -83,12 +83,15 @@ def received_asset(line: Line) -> dg.AssetsDefinition:
                     except VaePipelineError as error:  # what was received before is told all the same
                         stopped = error
                         break
+                    except Exception as error:  # of this batch alone: it holds up none behind it
+                        stopped = stopped or error
+                        context.log.exception(f"{name}: could not be received, and stays in incoming")
             for each in found:
                 (context.log.warning if each.outcome == "refused" else context.log.info)(each.reason)
             if stopped is not None and all(each.outcome == "waiting" for each in found):
                 raise stopped
             if stopped is not None:
-                context.log.error(f"the rest stays in incoming: {stopped}")
+                context.log.error(f"what was not received stays in incoming: {stopped}")
             version = newest_version(store, dataset).number
         return dg.MaterializeResult(
             metadata=_metadata(found, store, version), data_version=dg.DataVersion(f"{dataset.name}:{version}")
