@@ -1,42 +1,65 @@
 """The Bento of a line: packed from the registry, asked its examples, followed by a sensor."""
 
+import datetime as dt
 import json
+from contextlib import nullcontext
+from functools import cache
+from types import SimpleNamespace
 
 import dagster as dg
 import numpy as np
 import pytest
 
 from vae_pipeline.definitions import defs
-from vae_pipeline.defs.resources import MlflowResource
-from vae_pipeline.detector.packed import read_packed
-from vae_pipeline.errors import PackingError, RegistryError
+from vae_pipeline.defs import under_way
+from vae_pipeline.defs.resources import MlflowResource, StorageResource
+from vae_pipeline.detector.packed import PackedModel, read_packed
+from vae_pipeline.errors import PackingError, RegistryError, StorageError
 from vae_pipeline.packing.deployment import Deployment, deployment_key
+from vae_pipeline.packing.image import Image
 from vae_pipeline.packing.pack import pack
+from vae_pipeline.packing.smoke import SmokeTest
 from vae_pipeline.registry.shelf import Shelf
 from vae_pipeline.settings import load_settings
-from vae_pipeline.storage import open_storage
+from vae_pipeline.storage import Storage, open_storage
 
 NAME = "timeseries-tiny"
 
 
-def tick(cursor=None):
-    repository = defs().get_repository_def()
-    sensor = repository.get_sensor_def("timeseries_champion_changed")
+@cache
+def repository():
+    return defs().get_repository_def()
+
+
+def tick(cursor=None, instance=None):
+    sensor = repository().get_sensor_def("timeseries_champion_changed")
+    given = {"mlflow": MlflowResource(), "storage": StorageResource()}
     with (
-        dg.instance_for_test() as instance,
-        dg.build_sensor_context(
-            instance=instance, cursor=cursor, repository_def=repository, resources={"mlflow": MlflowResource()}
-        ) as context,
+        nullcontext(instance) if instance else dg.instance_for_test() as held,
+        dg.build_sensor_context(instance=held, cursor=cursor, repository_def=repository(), resources=given) as context,
     ):
         return sensor.evaluate_tick(context)
+
+
+def deployed(*models):
+    """The record of a Bento that carries these versions of `NAME`."""
+    about = {"line": "timeseries", "dataset": "tiny", "medium": "table", "data_version": "-", "trained": "-"}
+    carried = tuple(PackedModel(name=NAME, version=version, metrics={}, **about) for version in models)
+    smoke = SmokeTest(environment="-", environment_megabytes=1, started=1, memory_megabytes=1, differences={})
+    image = Image(name=None, engine=None, told="-")
+    record = Deployment(tag="t:1", path="-", models=carried, at="-", smoke=smoke, image=image)
+    open_storage(load_settings()).write_text(deployment_key("timeseries"), record.model_dump_json())
 
 
 @pytest.mark.services
 class TestChampionChanged:
     @pytest.fixture(autouse=True)
-    def home(self, trained_home):
-        with trained_home.entered():
+    def home(self, trained_home, tmp_path):
+        with trained_home.entered(), pytest.MonkeyPatch.context() as patch:
+            patch.setenv("VAE_PIPELINE_STORAGE", str(tmp_path / "storage"))
+            load_settings.cache_clear()
             yield trained_home
+        load_settings.cache_clear()
 
     def test_the_first_champions_are_packed(self):
         found = tick()
@@ -44,9 +67,38 @@ class TestChampionChanged:
         assert json.loads(found.cursor)["champions"] == {NAME: 1}
 
     def test_the_same_champions_are_not_packed_again_and_the_tick_names_them(self):
+        deployed(1)
         found = tick(tick().cursor)
         assert found.run_requests == []
         assert f"{NAME} version 1" in found.skip_message
+
+    def test_a_second_tick_asks_for_the_same_run(self):
+        first = tick()
+        assert tick(first.cursor).run_requests[0].run_key == first.run_requests[0].run_key
+
+    def test_others_that_were_deployed_are_no_reason_to_wait(self):
+        deployed(7)
+        assert len(tick().run_requests) == 1
+
+    def test_champions_that_failed_to_pack_are_asked_for_again_ever_later(self, monkeypatch):
+        job, ahead = repository().get_job("timeseries_bento"), dt.timedelta()
+        clock = SimpleNamespace(now=lambda zone: dt.datetime.now(zone) + ahead, fromtimestamp=dt.datetime.fromtimestamp)
+        monkeypatch.setattr(under_way, "dt", SimpleNamespace(datetime=clock, timedelta=dt.timedelta, UTC=dt.UTC))
+        with dg.instance_for_test() as instance:
+            found, keys = tick(instance=instance), set()
+            for minutes in (2, 4):
+                (request,) = found.run_requests
+                keys.add(request.run_key)
+                run = instance.create_run_for_job(job, tags={"dagster/run_key": request.run_key})
+                assert f"run {run.run_id[:8]} is packing" in tick(found.cursor, instance).skip_message
+                instance.report_run_failed(run)
+                ahead = dt.timedelta(minutes=minutes - 1)
+                assert f"not packed by run {run.run_id[:8]}" in tick(found.cursor, instance).skip_message
+                ahead = dt.timedelta(minutes=minutes + 1)
+                found = tick(found.cursor, instance)
+            deployed(1)
+            assert "are those that were packed" in tick(found.cursor, instance).skip_message
+        assert len(keys) == 2
 
     def test_a_tick_that_was_not_launched_asks_for_the_same_run_again(self):
         assert tick().run_requests[0].run_key == tick().run_requests[0].run_key
@@ -64,6 +116,14 @@ class TestChampionChanged:
         third = tick(second.cursor)
         keys = [found.run_requests[0].run_key for found in (first, second, third)]
         assert len(set(keys)) == 3
+
+    def test_a_storage_that_cannot_be_reached_is_said(self, monkeypatch):
+        def unreachable(*_):
+            msg = "s3://bucket: does not answer"
+            raise StorageError(msg)
+
+        monkeypatch.setattr(Storage, "has_text", unreachable)
+        assert tick().skip_message == "the latest deployment cannot be read: s3://bucket: does not answer"
 
     def test_one_more_dataset_is_a_change(self, monkeypatch):
         first = tick()
