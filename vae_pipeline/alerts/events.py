@@ -10,6 +10,7 @@ from vae_pipeline.storage import fingerprint
 __all__ = ["JUDGED", "WATCHED", "Event", "Failure", "alert_of", "alert_of_failure"]
 
 _NAMED = 5
+_REACHED = ("http://", "https://")
 
 
 class Event(NamedTuple):
@@ -44,7 +45,8 @@ class Event(NamedTuple):
         """An alert about it; ``part`` tells it from others of its kind and subject."""
         key = f"{kind}/{self.subject}{f'/{part}' if part else ''}"
         pages = (self.facts.get(name) for name in ("page", "html", "report"))
-        link = next((page for page in pages if isinstance(page, str) and "://" in page), self.link)
+        # a file's address leads nowhere but on the machine that made it
+        link = next((page for page in pages if isinstance(page, str) and page.startswith(_REACHED)), self.link)
         common = {"subject": self.subject, "text": text, "time": self.time, "link": link, "origin": self.origin}
         common["day"] = _day(self.facts.get("until", self.facts.get("day")))
         return Alert(kind=kind, severity=severity, key=key, over=over, **common)
@@ -140,7 +142,8 @@ def _drift_report(event: Event) -> Alert | None:
     count = "" if samples is None else f", of {samples:,.0f} samples"
     reason = _sentence(event.facts.get("reason"))
     if drifted:
-        return event.alert("drift", "warning", f"{event.subject} drifts{day}{count}. {reason}")
+        where = _kept(event.facts.get("report"))
+        return event.alert("drift", "warning", f"{event.subject} drifts{day}{count}. {reason}{where}")
     if samples == 0 or event.facts.get("verdict") == "too_few":  # nothing is known of such a day
         return None
     return event.alert("drift", "info", f"Drift of {event.subject} is over{day}{count}. {reason}", over=True)
@@ -179,6 +182,12 @@ def _number(value: Any) -> float | None:
 def _sentence(value: Any) -> str:
     text = " ".join(str(value or "").split())
     return f"{text[0].upper()}{text[1:]}{'' if text[-1] in '.!?' else '.'}" if text else ""
+
+
+def _kept(report: Any) -> str:
+    """Where a report lies in the storage, in a sentence."""
+    named = isinstance(report, str) and report and "://" not in report
+    return f" The report is {report} in the storage; make reports shows all." if named else ""
 
 
 def _list(names: tuple[str, ...]) -> str:

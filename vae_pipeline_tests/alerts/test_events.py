@@ -175,10 +175,20 @@ def test_every_promotion_has_a_key_of_its_own():
 
 
 def test_the_report_is_the_link_where_there_is_one():
-    page = {"page": "file:///page.html", "report": "reports/drift/timeseries/FD001"}
-    assert told("drift_report", drifted=True, **page).link == "file:///page.html"
+    page = {"page": "https://plant/page.html", "report": "reports/drift/timeseries/FD001"}
+    assert told("drift_report", drifted=True, **page).link == "https://plant/page.html"
     assert told("drift_report", drifted=True, report=page["report"]).link == "http://ui/runs/1"
-    assert told("validated", critical_failures=1, report="file:///verdict.html").link == "file:///verdict.html"
+    assert (
+        told("validated", critical_failures=1, report="http://plant/verdict.html").link == "http://plant/verdict.html"
+    )
+
+
+def test_a_file_of_the_worker_is_no_link_and_where_it_is_kept_is_said():
+    page = {"page": "file:///page.html", "report": "reports/drift/timeseries/FD001"}
+    found = told("drift_report", drifted=True, **page)
+    assert found.link == "http://ui/runs/1"
+    assert found.text.endswith(" The report is reports/drift/timeseries/FD001 in the storage; make reports shows all.")
+    assert told("validated", critical_failures=1, report="file:///verdict.html").link == "http://ui/runs/1"
 
 
 class TestFailure:
