@@ -31,6 +31,13 @@ class _Weighed(NamedTuple):
     key: str
 
 
+class _Learnt(NamedTuple):
+    """The newest version of the dataset that a model was fitted on, and the rows of its training part."""
+
+    version: int
+    rows: int
+
+
 def retrain_sensor(line: Line) -> dg.SensorDefinition:
     """Asks for a run of the line where the policy says so, alerts where it says that, and always says why.
 
@@ -79,27 +86,37 @@ def _weighed(
     from vae_pipeline.retraining.evidence import evidence
 
     now = dt.datetime.now(dt.UTC)
+    # begun by this sensor, by the calendar or by hand: all train on the newest data, and cost the same
     runs = instance.get_run_records(
         dg.RunsFilter(job_name=dataset.line, tags={"dagster/partition": dataset.name}, created_after=now - _WEEK)
     )
-    asked = [record for record in runs if RETRAINING in record.dagster_run.tags]
-    raw = newest(storage, dataset, "raw")
+    learnt = _learnt(storage, dataset, entry)
     found = evidence(
         storage,
         dataset,
         version=entry.version,
-        dataset_version=int(entry.dataset_version),
-        known=int(str(raw.facts.get("train_rows", 0))) if raw else 0,
-        begun=[record.create_timestamp for record in asked],
+        since=dt.datetime.fromisoformat(entry.created).date(),
+        dataset_version=learnt.version,
+        known=learnt.rows,
+        begun=[record.create_timestamp for record in runs],
         running=any(not record.dagster_run.is_finished for record in runs),
     )
     key = fingerprint(entry.name, entry.version, found.version, found.day if found.drifted else None)
     decision = decide(found, policy, now)
-    same = next((record.dagster_run for record in asked if record.dagster_run.tags.get(_RUN_KEY) == key), None)
+    same = next(iter(instance.get_runs(dg.RunsFilter(tags={_RUN_KEY: key}), limit=1)), None)
     if decision.action == "retrain" and same is not None:
         reason = f"run {same.run_id[:8]} retrained on this evidence ({same.status.value.lower()})"
         decision = Decision(action="wait", reason=reason)
     return _Weighed(decision, found, key)
+
+
+def _learnt(storage: Storage, dataset: Dataset, champion: ShelfEntry) -> _Learnt:
+    """What was learnt from last, by the newest registered version or by the champion where nothing is kept of that."""
+    registered, raw = newest(storage, dataset, "registered"), newest(storage, dataset, "raw")
+    facts = registered.facts if registered else {}
+    rows = facts.get("train_rows", raw.facts.get("train_rows", 0) if raw else 0)
+    version = max(int(champion.dataset_version), int(str(facts.get("dataset_version", 1))))
+    return _Learnt(version, int(str(rows)))
 
 
 def _request(line: Line, entry: ShelfEntry, weighed: _Weighed, policy: RetrainingSettings) -> dg.RunRequest:

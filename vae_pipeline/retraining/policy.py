@@ -20,8 +20,8 @@ class Policy(Record):
     """What a dataset may cost.
 
     Attributes:
-        cooldown: hours between the beginnings of two retrainings.
-        fewest_new: share of new samples, of those the champion was fitted on, that is worth a retraining by itself.
+        cooldown: hours between the beginnings of two retrainings, by whomever they were begun.
+        fewest_new: share of new samples, of those a model was fitted on last, that is worth a retraining by itself.
         fewest_new_at_drift: the same where drift was found.
         weekly: retrainings in seven days.
         quiet: hours of the day (UTC) in which none begins, as ``22-6``; None for none.
@@ -41,17 +41,13 @@ class Policy(Record):
             raise ValueError(msg)
         return value
 
-    def wakes(self, now: dt.datetime) -> dt.datetime | None:
-        """When the quiet hours that ``now`` lies in end; None outside of them."""
+    def sleeps(self, now: dt.datetime) -> bool:
+        """Whether ``now`` lies in quiet hours."""
         if self.quiet is None:
-            return None
+            return False
         begin, end = (int(hour) for hour in self.quiet.split("-"))
         hour = now.astimezone(dt.UTC).hour
-        inside = begin <= hour < end if begin < end else hour >= begin or hour < end
-        if not inside:
-            return None
-        today = now.astimezone(dt.UTC).replace(hour=end, minute=0, second=0, microsecond=0)
-        return today if hour < end else today + dt.timedelta(days=1)
+        return begin <= hour < end if begin < end else hour >= begin or hour < end
 
 
 class Evidence(Record):
@@ -60,7 +56,7 @@ class Evidence(Record):
     Attributes:
         drifted: whether the newest report found drift.
         day: of that report; None where there is none.
-        known: samples the champion was fitted on.
+        known: samples the newest model was fitted on, whether it became champion or not.
         new: samples that came since, in accepted batches.
         version: of the data there are now.
         begun: when earlier retrainings began, in any order.
@@ -77,14 +73,10 @@ class Evidence(Record):
 
 
 class Decision(Record):
-    """What is done, and why, in one sentence.
-
-    ``again`` is when the same evidence would be decided otherwise; None where only other evidence changes it.
-    """
+    """What is done, and why, in one sentence."""
 
     action: Action
     reason: str
-    again: dt.datetime | None = None
 
 
 def decide(evidence: Evidence, policy: Policy, now: dt.datetime) -> Decision:
@@ -133,16 +125,15 @@ def _by_time(evidence: Evidence, policy: Policy, now: dt.datetime) -> Decision |
     why = _why(evidence)
     recent = sorted(time for time in evidence.begun if now - time < _WEEK)
     if len(recent) >= policy.weekly:
-        again = recent[-policy.weekly] + _WEEK if policy.weekly else None
         reason = f"{why}, but {policy.weekly} retrainings in seven days are all that is allowed"
-        return Decision(action=_urgent(evidence), reason=reason, again=again)
+        return Decision(action=_urgent(evidence), reason=reason)
     past = [time for time in recent if time <= now]
     cooled = past[-1] + dt.timedelta(hours=policy.cooldown) if past else now
     if now < cooled:
         reason = f"{why}; the last retraining began less than {policy.cooldown:g} hours ago"
-        return Decision(action="wait", reason=reason, again=cooled)
-    if wakes := policy.wakes(now):
-        return Decision(action="wait", reason=f"{why}; quiet hours ({policy.quiet} UTC)", again=wakes)
+        return Decision(action="wait", reason=reason)
+    if policy.sleeps(now):
+        return Decision(action="wait", reason=f"{why}; quiet hours ({policy.quiet} UTC)")
     return None
 
 

@@ -366,6 +366,9 @@ class TestRun:
         again = received.again
         assert again["raw"]["dataset_version"] == 2
         assert not again["raw"]["reused"]
+        for stage in ("raw", "registered"):
+            assert again[stage]["batches_labelled"] == "1 by cycles to each unit's last row"
+        assert again["registered"]["train_rows"] == again["raw"]["train_rows"]
         assert again["features"]["units"] == 8 + 8 + 10
         assert again["features"]["test_units"] == 8 + 2
         entries = received.shelf().entries("timeseries-tiny")

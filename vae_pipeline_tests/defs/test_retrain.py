@@ -1,16 +1,20 @@
 """The sensor that starts retraining: what each tick does, and that none does it twice."""
 
+import datetime as dt
+
 import dagster as dg
 import pytest
 
 from vae_pipeline.alerts.outbox import open_outbox
 from vae_pipeline.catalog import dataset
 from vae_pipeline.definitions import defs
+from vae_pipeline.defs import retrain_sensor
 from vae_pipeline.defs.resources import MlflowResource, StorageResource
 from vae_pipeline.defs.retrain_sensor import RETRAINING
 from vae_pipeline.drift.daily import ROOT
 from vae_pipeline.drift.record import Drift
 from vae_pipeline.errors import RegistryError, StorageError
+from vae_pipeline.records import Artifact
 from vae_pipeline.registry.shelf import Shelf
 from vae_pipeline.settings import load_settings
 from vae_pipeline.sources.batches import Batch, add_version, batch_key
@@ -53,6 +57,9 @@ class World:
         monkeypatch.setenv("VAE_PIPELINE_STORAGE", str(folder / "storage"))
         monkeypatch.setenv("VAE_PIPELINE_RETRAIN_COOLDOWN", "0")
         load_settings.cache_clear()
+        champions, before = Shelf.champions, {"created": "2026-02-01T00:00:00+00:00"}
+        long_ago = lambda *given: [each.model_copy(update=before) for each in champions(*given)]  # noqa: E731
+        monkeypatch.setattr(Shelf, "champions", long_ago)
         self.storage = open_storage(load_settings())
         self.dataset = dataset("tiny", "timeseries", load_settings().catalog_files)
 
@@ -78,6 +85,12 @@ class World:
         with self.storage.new_folder(batch_key(self.dataset, identity), {"facts": facts.model_dump(mode="json")}):
             pass
         add_version(self.storage, self.dataset, identity, "came")
+
+    def registers(self, version, rows):
+        """A challenger that was fitted on a version of the dataset, and lost."""
+        facts = {"name": "timeseries-tiny", "version": 2, "dataset_version": version, "train_rows": rows}
+        made = Artifact(key="-", data_version="timeseries-tiny:2", facts=facts)
+        self.storage.write_text("artifacts/timeseries/registered/tiny.json", made.model_dump_json())
 
     def alerts(self):
         outbox = open_outbox(load_settings())
@@ -162,6 +175,25 @@ class TestWaits:
         world.drifts(**given)
         assert "no drift and no new data" in tick().skip_message
 
+    def test_reports_of_days_before_the_champion_are_not_read(self, world, tick, monkeypatch):
+        for day in range(1, 29):
+            world.drifts(day=f"2026-01-{day:02d}", version=7)
+        world.drifts(version=7)
+        read, asked = Storage.read_text, []
+        monkeypatch.setattr(Storage, "read_text", lambda kept, key: asked.append(key) or read(kept, key))
+        assert "no drift and no new data" in tick().skip_message
+        assert [key for key in asked if key.endswith("drift.json")] == [f"{ROOT}/timeseries/tiny/{DAY}/drift.json"]
+
+    def test_of_versions_only_the_newest_and_the_one_that_was_learnt_from_are_read(self, world, tick, monkeypatch):
+        for number in range(5):
+            world.receives(f"{number:08d}")
+        world.registers(4, rows=10)
+        read, asked = Storage.read_text, []
+        monkeypatch.setattr(Storage, "read_text", lambda kept, key: asked.append(key) or read(kept, key))
+        (request,) = tick().run_requests
+        assert request.tags[RETRAINING] == "2,000 new samples"
+        assert sorted({key[-11:] for key in asked if key.startswith("versions/")}) == ["000004.json", "000006.json"]
+
     def test_a_later_day_without_drift_ends_it(self, world, tick):
         world.drifts()
         world.drifts(day="2026-03-02", verdict="no_drift")
@@ -182,6 +214,15 @@ class TestAlerts:
         told = world.alerts()
         assert len(told) == before + 1
         assert any("2026-04-01" in alert.text and "put them into incoming" in alert.text for alert in told)
+
+    def test_what_a_challenger_that_lost_was_fitted_on_is_nothing_new(self, world, tick):
+        world.receives("aaaaaaaa")
+        world.registers(2, rows=1_800)
+        for day in ("2026-03-01", "2026-03-02"):
+            world.drifts(day=day)
+            assert f"alert: drift on {day}, but no new data to learn from" in tick().skip_message
+        world.receives("bbbbbbbb", rows=30)
+        assert "alert: drift on 2026-03-02, but 30 new samples of 36 that are worth" in tick().skip_message
 
 
 class TestRetrains:
@@ -221,6 +262,20 @@ class TestRetrains:
         begun(instance, tick().run_requests[0], dg.DagsterRunStatus.STARTED)
         world.receives("bbbbbbbb")
         assert "a retraining is under way" in tick().skip_message
+
+    def test_also_when_that_was_longer_ago_than_a_week(self, world, tick, instance, monkeypatch):
+        world.receives("aaaaaaaa")
+        begun(instance, tick().run_requests[0])
+        monkeypatch.setattr(retrain_sensor, "_WEEK", -dt.timedelta(days=1))
+        assert "retrained on this evidence (success)" in tick().skip_message
+
+    @pytest.mark.parametrize("tags", [{}, {"dagster/schedule_name": "timeseries_retrain_weekly"}])
+    def test_a_run_that_others_began_counts_too(self, world, tick, instance, monkeypatch, tags):
+        monkeypatch.setenv("VAE_PIPELINE_RETRAIN_COOLDOWN", "24")
+        job = defs().get_repository_def().get_job("timeseries")
+        instance.create_run_for_job(job, tags={**tags, "dagster/partition": "tiny"}, status=dg.DagsterRunStatus.SUCCESS)
+        world.receives("aaaaaaaa")
+        assert "the last retraining began less than 24 hours ago" in tick().skip_message
 
     def test_more_new_data_after_it_are_other_evidence(self, world, tick, instance):
         world.receives("aaaaaaaa")

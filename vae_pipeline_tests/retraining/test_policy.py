@@ -86,16 +86,6 @@ def test_only_drift_alerts(evidence, policy):
     assert decide(evidence, policy, NOW).action != "alert" or evidence.drifted
 
 
-@given(evidences, policies)
-def test_waiting_until_then_changes_the_decision_and_a_moment_before_does_not(evidence, policy):
-    first = decide(evidence, policy, NOW)
-    if first.again is None or any(time > NOW for time in evidence.begun):
-        return
-    assert first.again > NOW
-    assert decide(evidence, policy, first.again - dt.timedelta(microseconds=1)).reason == first.reason
-    assert decide(evidence, policy, first.again).reason != first.reason
-
-
 @pytest.mark.parametrize("quiet", ["22", "24-6", "7-7", "a-b"])
 def test_hours_that_are_none_are_refused(quiet):
     with pytest.raises(ValidationError):

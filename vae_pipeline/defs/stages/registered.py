@@ -15,8 +15,8 @@ from vae_pipeline.records import Artifact, Line
 
 __all__ = ["registered_asset"]
 
-_OF_DATA = ("dataset_version", "batches_labelled")
-"""What a version says of the raw data it was made from."""
+_OF_DATA = ("dataset_version", "batches_labelled", "train_rows")
+"""What a version says of the raw data it was made from; retraining asks how much of the dataset was learnt from."""
 
 
 def registered_asset(line: Line) -> dg.AssetsDefinition:
