@@ -14,7 +14,8 @@ from vae_pipeline.detector.pairs import PairDetector
 from vae_pipeline.detector.sounds import SoundDetector
 from vae_pipeline.detector.windows import WindowDetector
 from vae_pipeline.errors import DataError, DetectorError
-from vae_pipeline.evaluation.promotion import Decision, compare
+from vae_pipeline.evaluation.metrics import Scored
+from vae_pipeline.evaluation.promotion import Decision, compare, unopposed
 from vae_pipeline.evaluation.result import read_evaluation, read_scored
 from vae_pipeline.features.arrow import to_numpy
 from vae_pipeline.features.feature_set import FeatureSet, fold_folders
@@ -41,7 +42,8 @@ def challenge(
     """Decide by the rule of `compare`, on windows, clips or images that both can score.
 
     Where figures come from leave-out folds there is no test part that the champion has not been fitted on: then the
-    two leave-out ROC-AUCs are compared.
+    two leave-out ROC-AUCs are compared. Against a champion that cannot be compared the challenger has to keep the floor
+    of a first one (`unopposed`).
 
     Args:
         dataset: its medium says what is compared, its label rule what a false alarm is.
@@ -57,7 +59,7 @@ def challenge(
         return compare(own, None, healthy_from=dataset.labels.healthy_from)
     if champion.description.medium != dataset.medium:
         known = f"it was fitted on data of medium {champion.description.medium}"
-        return Decision(promote=True, reason=f"the champion cannot score the new test part: {known}", metric="pr_auc")
+        return unopposed(own, f"the champion cannot score the new test part: {known}")
     if dataset.medium == "table":
         return challenge_windows(
             dataset,
@@ -68,7 +70,7 @@ def challenge(
             champion=cast("WindowDetector", champion),
         )
     if fold_folders(features):
-        return _by_leave_out(read_evaluation(evaluation).metrics, champion_metrics)
+        return _by_leave_out(own, read_evaluation(evaluation).metrics, champion_metrics)
     try:
         if dataset.medium == "pair":
             theirs = _scores_of_pairs(cast("PairDetector", champion), PairSet.open(features), raw)
@@ -80,7 +82,7 @@ def challenge(
             scored = cast("ImageDetector", champion).score_pictures(raw_files(raw, names))
             theirs = np.array([image.score for image in scored])
     except (DetectorError, DataError) as error:
-        return Decision(promote=True, reason=f"the champion cannot score the new test part: {error}", metric="pr_auc")
+        return unopposed(own, f"the champion cannot score the new test part: {error}")
     return compare(
         own,
         own.with_score(theirs),
@@ -119,11 +121,10 @@ def raw_windows(features: FeatureSet, raw: Path, ends: np.ndarray, description: 
     return np.stack([columns[name][place] for name in description.inputs], axis=1).astype(np.float64)
 
 
-def _by_leave_out(challenger: Mapping[str, float], champion: Mapping[str, float]) -> Decision:
+def _by_leave_out(own: Scored, challenger: Mapping[str, float], champion: Mapping[str, float]) -> Decision:
     new, old = challenger.get("roc_auc"), champion.get("test_roc_auc")
     if new is None or old is None:
-        reason = "Promoted because it is fresher: nothing could be compared, one of the two has no leave-out ROC-AUC."
-        return Decision(promote=True, reason=reason, metric="roc_auc")
+        return unopposed(own, "one of the two has no leave-out ROC-AUC", metric="roc_auc")
     verdict = "Promoted: the challenger is not worse" if new >= old else "Not promoted: the challenger is worse"
     reason = f"{verdict}: leave-out ROC-AUC {new:.3f} against the champion's {old:.3f}."
     return Decision(
@@ -153,7 +154,8 @@ def challenge_windows(
 ) -> Decision:
     """Decide by the rule of `compare`, on windows that both can score.
 
-    A champion that cannot read the new data (a column it needs is gone) loses, and the reason says so.
+    Against a champion that cannot read the new data (a column it needs is gone), or shares no test window, the
+    challenger has to keep the floor of a first champion, and the reason says so.
 
     Args:
         dataset: its label rule says what a false alarm is.
@@ -171,11 +173,11 @@ def challenge_windows(
         # by the codes of segments, since train and test files may use the same names
         theirs = champion.score_table(columns, unit=features.row_unit[feature_row])
     except DetectorError as error:
-        return Decision(promote=True, reason=f"the champion cannot score the new test part: {error}", metric="pr_auc")
+        return unopposed(own, f"the champion cannot score the new test part: {error}")
     scores = dict(zip(feature_row[theirs.row].tolist(), theirs.score.tolist(), strict=True))
     shared = np.array([row in scores for row in rows.tolist()])
     if not shared.any():
-        return Decision(promote=True, reason="champion and challenger share no test window", metric="pr_auc")
+        return unopposed(own, "champion and challenger share no test window")
     own = own.take(shared)
     theirs_scored = own.with_score(np.array([scores[row] for row in rows[shared].tolist()]))
     return compare(

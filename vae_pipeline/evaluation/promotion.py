@@ -7,7 +7,7 @@ from vae_pipeline.evaluation.metrics import Scored, detection_metrics, intervals
 from vae_pipeline.evaluation.ranking import resamples
 from vae_pipeline.records import Record
 
-__all__ = ["Decision", "compare"]
+__all__ = ["Decision", "compare", "unopposed"]
 
 MARGIN = 0.005
 ROC_TOLERANCE = 0.005
@@ -120,6 +120,21 @@ def compare(
     )
 
 
+def unopposed(challenger: Scored, why: str, *, metric: str = "pr_auc", draws: int = 500, seed: int = 0) -> Decision:
+    """Hold a challenger to the floor of a first champion, where the champion there is cannot be compared with it.
+
+    Args:
+        challenger: the test windows with the challenger's scores.
+        why: nothing can be compared, in words.
+        metric: that of the decision.
+        draws: bootstrap draws.
+        seed: of the draws.
+    """
+    challenger = challenger.sorted()
+    comparable = bool((challenger.label == 1).any() and (challenger.label == 0).any())
+    return _first(challenger, metric, comparable, draws, seed, why)
+
+
 def _sentence(promote: bool, difference: float, low: float, broken: list[str], numbers: str) -> str:
     if promote:
         verdict = "equal and fresher" if difference == 0 else "better"
@@ -133,11 +148,16 @@ def _sentence(promote: bool, difference: float, low: float, broken: list[str], n
     return f"Not promoted: {' and '.join(broken)}, although {numbers}."
 
 
-def _first(challenger: Scored, metric: str, comparable: bool, draws: int, seed: int) -> Decision:
+def _first(
+    challenger: Scored, metric: str, comparable: bool, draws: int, seed: int, why: str | None = None
+) -> Decision:
+    """The floor; ``why`` says why nothing can be compared, None that there is no champion."""
+    first = why is None
+    lead, end = "there is no champion, " * first, "." if first else f"; nothing could be compared: {why}"
     if not comparable:
         reason = (
-            "Promoted by default, unmeasured: there is no champion, and the test windows lack labels of both classes, "
-            "so that the model could not be held to the floor; look at its scores before relying on it."
+            f"Promoted by default, unmeasured: {lead}{'and ' * first}the test windows lack labels of both classes, so "
+            f"that the model could not be held to the floor; look at its scores before relying on it{end}"
         )
         return Decision(promote=True, reason=reason, metric=metric)
     found = intervals(challenger, draws=draws, seed=seed)
@@ -147,9 +167,9 @@ def _first(challenger: Scored, metric: str, comparable: bool, draws: int, seed: 
     promote = low > FLOOR
     bound = f"ROC-AUC {roc_auc:.3f} (95 % interval from {low:.3f})"
     reason = (
-        f"Promoted: there is no champion, and {bound} lies above the floor of {FLOOR}."
+        f"Promoted: {lead}{'and ' * first}{bound} lies above the floor of {FLOOR}{end}"
         if promote
-        else f"Not promoted: there is no champion, but {bound} does not lie above the floor of {FLOOR}."
+        else f"Not promoted: {lead}{'but ' * first}{bound} does not lie above the floor of {FLOOR}{end}"
     )
     return Decision(promote=promote, reason=reason, metric=metric, challenger=pr_auc if metric == "pr_auc" else roc_auc)
 

@@ -1,5 +1,6 @@
 """Challenger and champion are compared on the same raw rows, each with its own scaling and window."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -105,6 +106,18 @@ def test_a_champion_whose_windows_are_longer_than_every_unit_shares_none(example
     decision = decided(example, endless)
     assert decision.promote
     assert "share no test window" in decision.reason
+
+
+def test_a_challenger_that_cannot_be_compared_has_to_keep_the_floor(example, tmp_path):
+    made_by, evaluation = example
+    shutil.copytree(evaluation, tmp_path / "evaluated")
+    with np.load(evaluation / "scores.npz") as scores:
+        np.savez(tmp_path / "evaluated/scores.npz", **{**scores, "score": -scores["score"]})
+    champion = SimpleNamespace(description=SimpleNamespace(medium="sound"))
+    paths = {"raw": made_by.raw, "evaluation": tmp_path / "evaluated", "challenger": made_by.detector}
+    decision = challenge(made_by.dataset, made_by.features.folder, **paths, champion=champion, champion_metrics={})
+    assert not decision.promote
+    assert "does not lie above the floor of 0.5; nothing could be compared: the champion cannot" in decision.reason
 
 
 def test_a_champion_whose_column_is_gone_loses_and_the_reason_names_it(example, tmp_path):
