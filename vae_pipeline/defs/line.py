@@ -8,6 +8,7 @@ from vae_pipeline.defs.drift_daily import drift_daily_schedule, drift_job
 from vae_pipeline.defs.executors import step_executor
 from vae_pipeline.defs.new_data import new_data_sensor
 from vae_pipeline.defs.partitions import line_partitions
+from vae_pipeline.defs.resources import MlflowResource
 from vae_pipeline.defs.retrain_sensor import retrain_sensor
 from vae_pipeline.defs.stages.bento import bento_asset
 from vae_pipeline.defs.stages.calibrated import calibrated_asset
@@ -25,6 +26,7 @@ from vae_pipeline.defs.stages.trained import trained_asset
 from vae_pipeline.defs.stages.tuned import tuned_asset
 from vae_pipeline.defs.stages.validated import validated_asset
 from vae_pipeline.defs.under_way import run_under_way
+from vae_pipeline.errors import VaePipelineError
 from vae_pipeline.records import TUNED, Line
 
 __all__ = ["line_definitions"]
@@ -100,11 +102,16 @@ def line_definitions(line: Line) -> dg.Definitions:
         "not made anew.",
         default_status=dg.DefaultScheduleStatus.STOPPED,
     )
-    def retrain_weekly(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | list[dg.RunRequest]:
-        promoted = context.instance.get_materialized_partitions(dg.AssetKey([line, "promoted"]))
-        known = sorted(promoted & set(partitions.get_partition_keys()))
+    def retrain_weekly(
+        context: dg.ScheduleEvaluationContext, mlflow: MlflowResource
+    ) -> dg.SkipReason | list[dg.RunRequest]:
+        try:
+            champions = {entry.dataset for entry in mlflow.shelf.champions(line)}
+        except VaePipelineError as error:
+            return dg.SkipReason(f"the registry cannot be asked: {error}")
+        known = sorted(champions & set(partitions.get_partition_keys()))
         if not known:
-            return dg.SkipReason(f"no dataset of {line} has been trained yet: materialize one first")
+            return dg.SkipReason(f"no dataset of {line} has a champion yet: run the line first")
         busy = {name for name in known if run_under_way(context.instance, line, name)}
         if busy == set(known):
             return dg.SkipReason(f"every dataset of {line} is being trained: {', '.join(known)}")
