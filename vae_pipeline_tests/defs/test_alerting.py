@@ -212,12 +212,33 @@ class TestRunFailure:
         assert open_outbox(load_settings()).last(9)[0].repeats == 1
 
     def test_the_same_run_heard_of_again_is_told_once(self, repository, instance):
-        """As by the next daemon, where one is killed before it notes that the sensor heard of the run."""
         result = self.failing(dg.Failure("broken")).execute_in_process(instance=instance, raise_on_error=False)
         for _ in range(2):
             self.heard(repository, instance, result)
         (kept,) = open_outbox(load_settings()).last(9)
         assert kept.repeats == 0
+
+    def test_a_daemon_killed_before_the_outbox_is_written_tells_at_the_next_tick(
+        self, repository, instance, monkeypatch
+    ):
+        class KilledError(BaseException):
+            pass
+
+        def dies(*_, **__):
+            raise KilledError
+
+        result = self.failing(dg.Failure("broken")).execute_in_process(instance=instance, raise_on_error=False)
+        with monkeypatch.context() as patch:
+            patch.setattr(Outbox, "add", dies)
+            with pytest.raises(KilledError):
+                self.heard(repository, instance, result)
+        self.heard(repository, instance, result)
+        assert len(texts()) == 1
+
+    def test_another_failure_is_told_as_well(self, repository, instance):
+        for sentence in ("broken", "torn"):
+            self.evaluated(repository, instance, self.failing(dg.Failure(sentence)))
+        assert len(texts()) == 2
 
     def test_of_several_runs_each_new_one_is_told(self, repository, instance):
         for sentence in ("broken", "broken", "torn"):
@@ -252,6 +273,14 @@ class TestAnomalies:
         assert "3 alarms of timeseries/FD001" in tick("anomalies").skip_message
         assert tick("anomalies").skip_message == "no new predictions"
         assert len(texts()) == 1
+
+    def test_without_new_predictions_that_is_said(self, tick):
+        assert tick("anomalies").skip_message == "no new predictions"
+
+    def test_what_came_since_is_told(self, tick):
+        tick("anomalies")
+        write(StorageResource().open(), [2.0] * 3)
+        assert "3 alarms of timeseries/FD001" in tick("anomalies").skip_message
 
     def test_the_first_tick_tells_of_what_lies_there(self, tick):
         write(StorageResource().open(), [2.0] * 3)
@@ -291,6 +320,28 @@ class TestAnomalies:
 
 
 class TestDelivery:
+    @pytest.fixture
+    def webhook(self, monkeypatch):
+        with Webhook().running() as webhook:
+            monkeypatch.setenv("VAE_PIPELINE_ALERTS", webhook.address)
+            load_settings.cache_clear()
+            yield webhook
+
+    def test_the_first_tick_delivers_what_waited_for_it(self, tick, webhook):
+        open_outbox(load_settings()).add([alert()])
+        assert tick("alerts").skip_message == "JSON took 'timeseries/FD001: drift'"
+        assert len(webhook.got) == 1
+
+    @pytest.mark.usefixtures("webhook")
+    def test_where_nothing_waits_that_is_said(self, tick):
+        assert tick("alerts").skip_message == "nothing waits"
+
+    def test_a_second_tick_delivers_nothing_again(self, tick, webhook):
+        open_outbox(load_settings()).add([alert()])
+        tick("alerts")
+        assert tick("alerts").skip_message == "nothing waits"
+        assert len(webhook.got) == 1
+
     def test_what_waits_is_delivered_and_said(self, tick, monkeypatch):
         with Webhook().running() as webhook:
             monkeypatch.setenv("VAE_PIPELINE_ALERTS", webhook.address)

@@ -156,8 +156,14 @@ class TestSchedule:
         (request,) = tick().run_requests
         assert request.partition_key == "pumps-history"
 
-    def test_a_second_tick_of_the_same_moment_asks_for_the_same_run(self, tick):
-        """So does the one of a daemon that is killed between evaluation and launch."""
+    def test_a_second_tick_of_the_same_moment_asks_for_the_same_run(self, tick, instance):
+        (first,) = tick().run_requests
+        tags = {"dagster/partition": "pumps-history", "dagster/run_key": first.run_key}
+        job = all_lines().resolve_job_def("connect")
+        instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.SUCCESS)
+        assert tick().run_requests[0].run_key == first.run_key
+
+    def test_a_daemon_killed_before_the_launch_asks_for_the_same_run(self, tick):
         assert tick().run_requests[0].run_key == tick().run_requests[0].run_key
 
     def test_a_later_moment_is_another_run(self, tick):

@@ -49,6 +49,13 @@ class TestSchedule:
         assert (request.run_key, request.partition_key) == ("drift-2026-03-01-tiny", "tiny")
         assert request.run_config["ops"]["timeseries__drift_report"]["config"] == {"day": "2026-03-01"}
 
+    def test_the_next_day_is_asked_for_by_the_next_tick(self):
+        (request,) = self.tick(TICK + dt.timedelta(days=1)).run_requests
+        assert request.run_config["ops"]["timeseries__drift_report"]["config"] == {"day": "2026-03-02"}
+
+    def test_a_daemon_killed_before_the_launch_asks_for_the_same_run(self):
+        assert self.tick().run_requests[0].run_key == self.tick().run_requests[0].run_key
+
     def test_a_second_tick_of_a_day_asks_for_the_same_run(self):
         keys = [self.tick(when).run_requests[0].run_key for when in (TICK, TICK + dt.timedelta(hours=3))]
         assert keys[0] == keys[1]
