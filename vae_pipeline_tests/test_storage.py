@@ -115,6 +115,44 @@ class TestLocal:
         keep(storage, "slower")
         assert storage.manifest(KEY) == {"text": "faster"}
 
+    @pytest.mark.parametrize("left", [False, True])
+    def test_a_folder_that_is_finished_between_two_looks_stays(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool
+    ) -> None:
+        storage = Storage(str(tmp_path), tmp_path / "cache")
+        if left:
+            (tmp_path / KEY).mkdir(parents=True)
+            (tmp_path / KEY / "data.txt").write_text("of a killed run")
+        exists = Path.exists
+
+        def late(path: Path, **options: Any) -> bool:
+            found = exists(path, **options)
+            if path == tmp_path / KEY / MANIFEST:
+                monkeypatch.setattr(Path, "exists", exists)
+                keep(storage, "faster")
+            return found
+
+        monkeypatch.setattr(Path, "exists", late)
+        keep(storage, "slower")
+        assert storage.manifest(KEY) == {"text": "faster"}
+        assert (tmp_path / KEY / "part" / "data.txt").read_text() == "faster"
+        assert not list((tmp_path / KEY).parent.glob(".work-*"))
+
+    def test_every_file_is_on_disk_before_the_folder_is_seen(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage, flushed = Storage(str(tmp_path), tmp_path / "cache"), []
+        fsync = os.fsync
+
+        def note(descriptor: int) -> None:
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            flushed.append((path.name, storage.exists(KEY)))
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", note)
+        keep(storage, "first")
+        assert {("data.txt", False), ("part", False), (MANIFEST, False), ("raw", True)} <= set(flushed)
+
     def test_others_may_read(self, tmp_path: Path) -> None:
         storage = Storage(str(tmp_path), tmp_path / "cache")
         keep(storage, "first")

@@ -1,14 +1,13 @@
 """Files copied out of a root and hashed, verified, and copied into another; one at a time, in bounded memory."""
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_pipeline.backup.record import Kept
 from vae_pipeline.errors import BackUpError, StorageError
-from vae_pipeline.storage import MANIFEST, Storage, fetch_finished, finished
+from vae_pipeline.storage import MANIFEST, Storage, fetch_finished, finished, flush
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -51,7 +50,7 @@ def copy_files_out(storage: Storage, into: Path, wanted: Callable[[str], bool] =
                     if storage.has_text(each.key):
                         raise
                     continue
-                _flush(target)
+                flush(target)
                 done[key] = hashed(target)
                 progress.update(each.size)
     return done
@@ -87,12 +86,3 @@ def verify(folder: Path, kept: Mapping[str, Kept]) -> None:
                 msg = f"{path}: not what was backed up (its sha256 differs); the back-up is damaged, take another"
                 raise BackUpError(msg)
             progress.update(each.size)
-
-
-def _flush(path: Path) -> None:
-    """Have the disk hold a file before the back-up is called finished."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

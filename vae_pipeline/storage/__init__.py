@@ -1,6 +1,6 @@
 """Where everything is kept: local or S3 roots; folders that appear whole or not at all."""
 
-from vae_pipeline.storage.files import lock_file, place_folder, told, work_folder, write_bytes, write_json
+from vae_pipeline.storage.files import flush, lock_file, place_folder, told, work_folder, write_bytes, write_json
 from vae_pipeline.storage.fingerprints import fingerprint
 from vae_pipeline.storage.finished import fetch_finished, finished
 from vae_pipeline.storage.root import MANIFEST, Held
@@ -13,6 +13,7 @@ __all__ = [
     "fetch_finished",
     "fingerprint",
     "finished",
+    "flush",
     "lock_file",
     "open_incoming",
     "open_storage",

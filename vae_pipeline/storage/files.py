@@ -6,8 +6,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,17 @@ from pydantic import BaseModel
 from vae_pipeline.errors import StorageError
 from vae_pipeline.processes import is_gone, locked, this_process
 
-__all__ = ["WORK", "lock_file", "place_folder", "told", "work_folder", "write_bytes", "write_json"]
+__all__ = [
+    "WORK",
+    "flush",
+    "flush_folder",
+    "lock_file",
+    "place_folder",
+    "told",
+    "work_folder",
+    "write_bytes",
+    "write_json",
+]
 
 WORK = ".work-"
 """What the names of work folders begin with."""
@@ -77,14 +87,44 @@ def work_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def place_folder(work: Path, into: Path) -> None:
-    """Rename a finished work folder into place; one that another run put there first stays."""
+def place_folder(work: Path, into: Path, stays: Callable[[Path], bool] = Path.is_dir) -> None:
+    """Rename a finished work folder into place; one that another run put there first stays.
+
+    A folder there of which ``stays`` says no is moved away and removed. It is asked again once the folder is moved:
+    nobody can finish it any more then.
+    """
     work.chmod(0o755)
+    while not stays(into):
+        try:
+            os.rename(work, into)
+        except OSError:
+            if not into.is_dir():
+                raise
+        else:
+            return
+        with work_folder(into.parent) as aside:
+            left = aside / into.name
+            with suppress(FileNotFoundError):  # else: another run has moved it away
+                os.rename(into, left)
+            if stays(left):
+                place_folder(left, into, stays)
+
+
+def flush(path: Path) -> None:
+    """Have the disk hold a file, or the names in a folder, before what stands on it is called finished."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        work.rename(into)
-    except OSError:
-        if not into.is_dir():
-            raise
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the disk hold all files at any depth below a folder, and their names."""
+    for here, _, names in os.walk(folder):
+        for name in names:
+            flush(Path(here, name))
+        flush(Path(here))
 
 
 def _forgotten(left: Path) -> bool:

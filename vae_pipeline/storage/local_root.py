@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from vae_pipeline.storage.files import told, write_bytes
+from vae_pipeline.storage.files import flush, flush_folder, place_folder, told, write_bytes
 from vae_pipeline.storage.root import MANIFEST, Held, Root
 
 __all__ = ["LocalRoot"]
@@ -103,13 +103,6 @@ class LocalRoot(Root):
 
     def publish(self, work: Path, key: str) -> None:
         target = self.path / key
-        if (target / MANIFEST).exists():
-            return
-        if target.exists():  # of a run that was killed, before folders were made aside
-            shutil.rmtree(target)
-        work.chmod(0o755)
-        try:
-            os.rename(work, target)
-        except OSError:
-            if not (target / MANIFEST).exists():  # else: another run was faster by a moment
-                raise
+        flush_folder(work)  # else a power cut may leave a folder that counts as finished, with empty files
+        place_folder(work, target, lambda folder: (folder / MANIFEST).exists())
+        flush(target.parent)
