@@ -236,6 +236,25 @@ class TestRemote:
                 there.remove(held.key)
         assert (there.folder(KEY) / "part" / "data.txt").read_text() == "first"
 
+    def test_a_copy_of_another_store_is_not_taken_for_this_ones(self, remote_root: str, tmp_path: Path) -> None:
+        for place, text in (("test", "of test"), ("prod", "of prod")):
+            keep(Storage(f"{remote_root}/{place}", tmp_path / place), text)
+        for place, text in (("test", "of test"), ("prod", "of prod")):
+            storage = Storage(f"{remote_root}/{place}", tmp_path / "one home")
+            assert (storage.folder(KEY) / "part" / "data.txt").read_text() == text
+            assert storage.manifest(KEY) == {"text": text}
+
+    def test_what_was_deleted_and_made_again_is_read_everywhere(self, remote_root: str, tmp_path: Path) -> None:
+        here, there = Storage(remote_root, tmp_path / "here"), Storage(remote_root, tmp_path / "there")
+        keep(here, "damaged")
+        there.folder(KEY)
+        for held in here.files(KEY):
+            here.remove(held.key)
+        keep(here, "whole")
+        for storage in (here, there):
+            assert (storage.folder(KEY) / "part" / "data.txt").read_text() == "whole"
+        assert not list(tmp_path.rglob(".work-*"))
+
     def test_the_first_machine_wins_everywhere(self, remote_root: str, tmp_path: Path) -> None:
         here, there = Storage(remote_root, tmp_path / "here"), Storage(remote_root, tmp_path / "there")
         keep(here, "first")

@@ -16,7 +16,7 @@ from typing import Any
 from upath import UPath
 
 from vae_pipeline.errors import StorageError
-from vae_pipeline.storage.files import place_folder, told, work_folder
+from vae_pipeline.storage.files import flush_folder, place_folder, told, work_folder
 from vae_pipeline.storage.root import MANIFEST, Held, Root
 
 __all__ = ["FILES", "RemoteRoot"]
@@ -104,15 +104,15 @@ class RemoteRoot(Root):
             self._client.put_file(str(file), self._at(key))
 
     def folder(self, key: str) -> Path:
-        copy = self._cache / key
-        if not (copy / MANIFEST).exists():
-            manifest = json.loads(self.read(f"{key}/{MANIFEST}"))
+        copy, content = self._cache / key, self.read(f"{key}/{MANIFEST}")
+        if not _is_of(copy, content):
+            manifest = json.loads(content)
             start = f"{key}/{manifest[FILES]}" if FILES in manifest else key
             with told(copy), work_folder(copy.parent) as work:
                 for held in self.files(start):
                     self.fetch(held.key, work / held.key.removeprefix(f"{start}/"))
-                self.fetch(f"{key}/{MANIFEST}", work / MANIFEST)
-                place_folder(work, copy)
+                (work / MANIFEST).write_bytes(content)
+                self._keep_copy(work, copy, content)
         return copy
 
     def workplace(self, key: str) -> Path:
@@ -134,10 +134,14 @@ class RemoteRoot(Root):
         if self.create(f"{key}/{MANIFEST}", content) or self.read(f"{key}/{MANIFEST}") == content:
             (work / MANIFEST).write_bytes(content)
             with told(self._cache / key):
-                place_folder(work, self._cache / key)
+                self._keep_copy(work, self._cache / key, content)
         else:
             for name in sent:
                 self.remove(name)
+
+    def _keep_copy(self, work: Path, copy: Path, content: bytes) -> None:
+        flush_folder(work)
+        place_folder(work, copy, lambda folder: _is_of(folder, content))
 
     def _at(self, key: str) -> str:
         return f"{self._path}/{key}".rstrip("/")
@@ -154,6 +158,14 @@ class RemoteRoot(Root):
             named = "VAE_PIPELINE_STORAGE" if self._setting == "VAE_PIPELINE_HOME" else self._setting
             msg = f"{self._address}: {reason}; check {named}, its credentials and the network"
             raise StorageError(msg) from error
+
+
+def _is_of(copy: Path, manifest: bytes) -> bool:
+    """Whether a copy is of the folder that has this manifest, not of one in another store or that was deleted."""
+    try:
+        return (copy / MANIFEST).read_bytes() == manifest
+    except FileNotFoundError:
+        return False
 
 
 def _is_there_already(error: BaseException | None) -> bool:
