@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from pydantic import SecretStr, ValidationError
 
+from vae_pipeline.addresses import shown
 from vae_pipeline.environment import prepare_environment
 from vae_pipeline.errors import SettingError, VaePipelineError
 from vae_pipeline.records import CALIBRATIONS, TRAININGS, TUNED, Beginning, Dataset, Explaining, Line, Record
@@ -556,7 +557,7 @@ def _restore(options: argparse.Namespace) -> int:
     settings = _with_places(options)
     record = restore(settings, options.folder)
     print(f"restored    {_counted(record)}")
-    print(f"into        {settings.storage_root} and {settings.mlflow_uri}")
+    print(f"into        {settings.storage_root} and {shown(settings.mlflow_uri)}")
     return 0
 
 

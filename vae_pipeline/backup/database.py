@@ -10,12 +10,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vae_pipeline.addresses import shown
 from vae_pipeline.errors import BackUpError, SettingError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, MetaData
 
-__all__ = ["copy_in", "copy_out", "found_in", "latest_revision", "make_tables", "migrated", "opened", "shown"]
+__all__ = ["copy_in", "copy_out", "found_in", "latest_revision", "make_tables", "migrated", "opened"]
 
 _ROWS = 1000  # at a time
 _REVISION = "alembic_version"
@@ -24,13 +25,6 @@ _OWN = {_REVISION, "workspaces", "scheduler_leases", "job_locks"}
 
 Change = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 """Gives a row, of a table of that name, as it is to be written."""
-
-
-def shown(url: str) -> str:
-    """The address of a database without its password."""
-    from sqlalchemy import make_url
-
-    return make_url(url).render_as_string(hide_password=True)
 
 
 @contextmanager
@@ -58,7 +52,7 @@ def opened(url: str) -> "Iterator[Engine]":
     try:
         yield engine
     except (SQLAlchemyError, MlflowException, CommandError) as error:
-        msg = f"{shown(url)}: {str(error).splitlines()[0]}; check the database and its address"
+        msg = shown(f"{url}: {str(error).splitlines()[0]}; check the database and its address")
         raise BackUpError(msg) from error
     finally:
         engine.dispose()

@@ -11,7 +11,8 @@ from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
-from vae_pipeline.backup.database import copy_out, shown
+from vae_pipeline.addresses import shown
+from vae_pipeline.backup.database import copy_out
 from vae_pipeline.backup.files import copy_files_out, hashed
 from vae_pipeline.backup.locations import below
 from vae_pipeline.backup.places import Places, open_places

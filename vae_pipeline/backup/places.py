@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from vae_pipeline.addresses import shown
 from vae_pipeline.backup.locations import addresses
 from vae_pipeline.errors import SettingError
 from vae_pipeline.registry.tracking import artifact_root
@@ -58,13 +59,13 @@ def open_places(settings: Settings) -> Places:
         served = uri.startswith(("http://", "https://"))
         if stated is None and served:
             msg = (
-                f"MLFLOW_TRACKING_URI={uri} is a server: name the database behind it with "
+                f"MLFLOW_TRACKING_URI={shown(uri)} is a server: name the database behind it with "
                 "--database postgresql+psycopg2://… or VAE_PIPELINE_REGISTRY_DATABASE"
             )
             raise SettingError(msg)
         if kept is None:
             msg = (
-                f"MLFLOW_TRACKING_URI={uri}: name the place of its artifacts with --artifacts s3://… "
+                f"MLFLOW_TRACKING_URI={shown(uri)}: name the place of its artifacts with --artifacts s3://… "
                 "or VAE_PIPELINE_REGISTRY_ARTIFACTS"
             )
             raise SettingError(msg)

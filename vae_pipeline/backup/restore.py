@@ -7,7 +7,8 @@ short leaves ``.restoring`` in the storage, and the same back-up may be restored
 import shutil
 from pathlib import Path
 
-from vae_pipeline.backup.database import copy_in, found_in, make_tables, migrated, opened, shown
+from vae_pipeline.addresses import shown
+from vae_pipeline.backup.database import copy_in, found_in, make_tables, migrated, opened
 from vae_pipeline.backup.files import copy_files_in, hashed, verify
 from vae_pipeline.backup.locations import below, moved_row
 from vae_pipeline.backup.places import PROXIED, Places, open_places

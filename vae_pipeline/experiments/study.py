@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vae_pipeline.addresses import shown
 from vae_pipeline.errors import SettingError, StorageError
 from vae_pipeline.experiments.space import Space, default_of, distributions, space_version
 from vae_pipeline.processes import is_gone, this_process
@@ -101,9 +102,8 @@ def _database_told(address: str) -> Iterator[None]:
         yield
     except (SQLAlchemyError, ImportError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        shown = address.partition("@")[2] or address  # without the password
-        msg = f"{shown}: cannot keep the study ({reason}); check VAE_PIPELINE_OPTUNA_STORAGE"
-        raise StorageError(msg) from error
+        msg = f"{address}: cannot keep the study ({reason}); check VAE_PIPELINE_OPTUNA_STORAGE"
+        raise StorageError(shown(msg)) from error
 
 
 @contextmanager

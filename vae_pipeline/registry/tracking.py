@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from vae_pipeline.addresses import shown
 from vae_pipeline.errors import RegistryError
 from vae_pipeline.processes import OWNER_TAG, is_gone, this_process
 from vae_pipeline.settings import Settings
@@ -200,7 +201,7 @@ def _same_environment(*names: str) -> Iterator[None]:
 
 @contextmanager
 def told(uri: str) -> Iterator[None]:
-    """Turn the server's refusals into one sentence that names its address."""
+    """Turn the server's refusals into one sentence that names its address, without a password: people are sent it."""
     import sqlalchemy.exc
     from mlflow.exceptions import MlflowException
 
@@ -208,4 +209,5 @@ def told(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
         msg = f"MLflow at {uri}: {str(error).splitlines()[0]}; check MLFLOW_TRACKING_URI and VAE_PIPELINE_HOME"
-        raise RegistryError(msg) from error
+        # Dagster writes down the causes too
+        raise RegistryError(shown(msg)) from (error if shown(str(error)) == str(error) else None)

@@ -15,6 +15,7 @@ from typing import Any
 
 from upath import UPath
 
+from vae_pipeline.addresses import shown
 from vae_pipeline.errors import StorageError
 from vae_pipeline.storage.files import flush_folder, place_folder, told, work_folder
 from vae_pipeline.storage.root import MANIFEST, Held, Root
@@ -157,7 +158,7 @@ class RemoteRoot(Root):
             reason = str(error) or type(error).__name__
             named = "VAE_PIPELINE_STORAGE" if self._setting == "VAE_PIPELINE_HOME" else self._setting
             msg = f"{self._address}: {reason}; check {named}, its credentials and the network"
-            raise StorageError(msg) from error
+            raise StorageError(shown(msg)) from error
 
 
 def _is_of(copy: Path, manifest: bytes) -> bool:
