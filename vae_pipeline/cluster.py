@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
-from vae_pipeline.errors import SettingError, VaePipelineError
+from vae_pipeline.errors import ClusterError, SettingError, VaePipelineError
 from vae_pipeline.settings import Settings
 
 __all__ = [
@@ -191,13 +191,21 @@ def results(
 ) -> Iterator[Any | VaePipelineError]:
     """Call a function on the cluster; gives results in the order of the calls, an error of ours in its place.
 
+    A task that was lost for good is a `ClusterError` in its place: the others go on.
+
     Raises:
         SettingError: the cluster does not answer.
     """
     with connected(settings):
+        from ray.exceptions import RayError, RayTaskError
+
         submit = task(function, {"num_cpus": 1})
         for reference in [submit(*call) for call in calls]:
             try:
                 yield ended(reference)
             except VaePipelineError as error:
                 yield error
+            except RayTaskError:  # one that nobody foresaw, as it would be raised here
+                raise
+            except RayError as error:
+                yield ClusterError(f"lost on the cluster ({str(error).splitlines()[0]}); run it again")

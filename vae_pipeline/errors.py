@@ -13,6 +13,7 @@ VaePipelineError
 ├── DataError             the rows, files or values themselves are unfit
 │   └── ValidationFailedError
 ├── StorageError          storage cannot be read or written
+├── ClusterError          a task was lost on the Ray cluster
 ├── TrainingError
 ├── CalibrationError
 ├── DetectorError         a detector folder or its input cannot be used
@@ -71,6 +72,10 @@ class ValidationFailedError(DataError):
 
 class StorageError(VaePipelineError):
     """Storage cannot be read or written."""
+
+
+class ClusterError(VaePipelineError):
+    """A task was lost on the Ray cluster for good."""
 
 
 class TrainingError(VaePipelineError):

@@ -46,7 +46,7 @@ def score_batch(
         dataset: says how its files are read.
         files: as `score_file` takes them; a folder of tables stands for the tables in it.
         out: folder for the scores; beside each file when left out.
-        maps: folder for maps of images.
+        maps: folder for maps of images, those of a folder of images in a folder of its name.
         settings: say whether a cluster is used.
         tell: called with a sentence for every file, in their order.
         warn: called with the sentence of one that could not be scored.
@@ -57,15 +57,22 @@ def score_batch(
     """
     every = [each for file in files for each in _expanded(file, dataset)]
     targets = [_target(file, out) for file in every]
-    _require_apart(targets)
+    _require_apart("--out: the scores", targets)
+    if maps:
+        _require_apart("--maps: the maps", [_map_place(file, maps) for file in every])
     calls = [
-        (name, version, dataset, file, target, maps, readings) for file, target in zip(every, targets, strict=True)
+        (name, version, dataset, file, target, maps and _maps_of(file, maps), readings)
+        for file, target in zip(every, targets, strict=True)
     ]
     found = results(_score, calls, settings) if settings.executor == "ray" else _one_by_one(calls)
     failed = 0
-    for ended in tqdm(found, desc="scoring", unit=" files", total=len(calls), disable=None):
-        failed += isinstance(ended, VaePipelineError)
-        (warn if isinstance(ended, VaePipelineError) else tell)(str(ended))
+    ends = tqdm(zip(every, found, strict=True), desc="scoring", unit=" files", total=len(calls), disable=None)
+    for file, ended in ends:
+        if isinstance(ended, VaePipelineError):
+            failed += 1
+            warn(str(ended) if str(file) in str(ended) else f"{file}: {ended}")
+        else:
+            tell(ended)
     return failed
 
 
@@ -80,13 +87,7 @@ def _one_by_one(calls: Sequence[tuple[Any, ...]]) -> Iterator[str | VaePipelineE
 def _score(
     name: str, version: int, dataset: Dataset, file: Path, out: Path, maps: Path | None, readings: Dataset | None
 ) -> str:
-    try:
-        return score_file(_detector(name, version), dataset, file, out, maps, readings=readings)
-    except VaePipelineError as error:
-        if str(file) in str(error):
-            raise
-        msg = f"{file}: {error}"
-        raise type(error)(msg) from error
+    return score_file(_detector(name, version), dataset, file, out, maps, readings=readings)
 
 
 @cache
@@ -113,8 +114,20 @@ def _target(file: Path, out: Path | None) -> Path:
     return out.resolve() / target.name if out else target
 
 
-def _require_apart(targets: Sequence[Path]) -> None:
+def _maps_of(file: Path, maps: Path) -> Path:
+    """The folder for the maps of a file, or of a folder's files."""
+    return maps.resolve() / file.name if file.is_dir() else maps.resolve()
+
+
+def _map_place(file: Path, maps: Path) -> Path:
+    """What only one of several files or folders may write."""
+    folder = _maps_of(file, maps)
+    return folder if file.is_dir() else folder / file.name
+
+
+def _require_apart(what: str, targets: Sequence[Path]) -> None:
     twice = [str(target) for target, count in Counter(targets).items() if count > 1]
     if twice:
-        msg = f"--out: the scores of several files would be written to {twice[0]}; rename one, or leave --out away"
+        option = what.partition(":")[0]
+        msg = f"{what} of several files would be written to {twice[0]}; rename one, or leave {option} away"
         raise SettingError(msg)

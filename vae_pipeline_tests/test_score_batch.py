@@ -1,8 +1,13 @@
 """Many files: each scored by itself, told in their order, a bad one by its name."""
 
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from vae_pipeline import cluster
 from vae_pipeline import score_batch as module
 from vae_pipeline.errors import SettingError
 from vae_pipeline.score_batch import score_batch
@@ -69,3 +74,63 @@ def test_two_files_of_one_name_are_not_written_to_one_place(score, tables, tmp_p
     other.write_bytes((tables / "0.csv").read_bytes())
     with pytest.raises(SettingError, match=r"--out: .*0\.scores\.csv; rename one"):
         score(tables / "0.csv", other, out=tmp_path / "scores")
+
+
+@pytest.fixture
+def days(image_example, tmp_path):
+    """Two folders with pictures of the same names."""
+    folders = [tmp_path / name for name in ("monday", "tuesday")]
+    for folder, file in zip(folders, image_example.files(), strict=False):
+        folder.mkdir()
+        shutil.copy(file, folder / "000.png")
+    return folders
+
+
+@pytest.fixture
+def score_images(image_example, monkeypatch, home):
+    monkeypatch.setattr(module, "_detector", lambda *_: image_example.detector)
+
+    def run(*files, maps):
+        given = (image_example.dataset, files, None, maps, load_settings())
+        return score_batch("m", 1, *given, lambda _: None, pytest.fail)
+
+    return run
+
+
+def test_maps_of_several_folders_lie_apart(score_images, days, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert score_images(*days, days[0] / "000.png", maps=Path("maps")) == 0
+    written = sorted(path.relative_to(tmp_path / "maps").as_posix() for path in (tmp_path / "maps").rglob("*.png"))
+    assert written == ["000.png.map.png", "monday/000.png.map.png", "tuesday/000.png.map.png"]
+
+
+def test_a_place_of_maps_is_the_same_on_every_node(score_images, days, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = []
+    monkeypatch.setattr(module, "_score", lambda *call: given.append(call[-1]) or "")
+    score_images(*days, maps=Path("maps"))
+    assert given == [tmp_path / "maps" / day.name for day in days]
+
+
+def test_maps_of_two_files_of_one_name_are_not_written_to_one_place(score_images, days, tmp_path):
+    with pytest.raises(SettingError, match=r"^--maps: .*maps/000\.png; rename one, or leave --maps away"):
+        score_images(*(day / "000.png" for day in days), maps=tmp_path / "maps")
+
+
+def test_a_task_that_was_lost_is_named_by_its_file_and_the_others_are_told(score, tables, monkeypatch):
+    exceptions = pytest.importorskip("ray.exceptions", reason="Ray is not installed: pip install 'vae-pipeline[ray]'")
+
+    def ended(call):
+        if call[3].name == "0.csv":
+            msg = "killed for want of memory\nby its node"
+            raise exceptions.OutOfMemoryError(msg)
+        return "scored"
+
+    monkeypatch.setattr(cluster, "connected", lambda _: nullcontext())
+    monkeypatch.setattr(cluster, "task", lambda *_: lambda *call: call)
+    monkeypatch.setattr(cluster, "ended", ended)
+    monkeypatch.setenv("VAE_PIPELINE_EXECUTOR", "ray")
+    load_settings.cache_clear()
+    failed, told, warned = score(tables)
+    assert (failed, told) == (1, ["scored"])
+    assert warned == [f"{tables}/0.csv: lost on the cluster (killed for want of memory); run it again"]
