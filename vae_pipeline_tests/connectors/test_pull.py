@@ -271,7 +271,9 @@ def test_a_crash_on_the_way_to_a_place_of_its_own_brings_the_same_batch_again(tm
     assert files(tmp_path) == []
 
 
-@pytest.mark.parametrize(("step", "suffix"), [("write_bytes", ".staged"), ("write_text", ".json"), ("move", ".staged")])
+@pytest.mark.parametrize(
+    ("step", "suffix"), [("write_bytes", ".staged"), ("create_text", ".json"), ("move", ".staged")]
+)
 def test_kill_9_between_batch_and_position_neither_loses_nor_repeats(tmp_path, step, suffix):
     code = textwrap.dedent(KILLED_FOR_REAL)
     ran = subprocess.run(
