@@ -9,11 +9,13 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 from vae_pipeline.errors import RegistryError
 from vae_pipeline.processes import locked
 from vae_pipeline.records import Record
 from vae_pipeline.registry.tracking import RunHandle, Tracker, told
+from vae_pipeline.storage import flush_folder, place_folder, work_folder
 from vae_pipeline.storage import told as storage_told
 
 __all__ = ["CHALLENGER", "CHAMPION", "Shelf", "ShelfEntry"]
@@ -22,6 +24,9 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 
 _EVALUATION_VERSION = "evaluation_version"
+_NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow says of a model, number or alias that it does not know."""
+
 _REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pillow", "pydantic", "scipy", "soundfile")
 
 
@@ -191,8 +196,7 @@ class Shelf:
             return self.version(name, int(reference)).version
         if reference == CHAMPION:
             return self.champion(name).version
-        with told(self.tracker.uri):
-            return int(self.tracker.client.get_model_version_by_alias(name, reference).version)
+        return int(self._version(name, reference).version)
 
     def champions(self, line: str) -> list[ShelfEntry]:
         """The champions of a line, by dataset; one request where none has changed since this shelf gave them last."""
@@ -237,20 +241,70 @@ class Shelf:
         return self.folder(name, reference, "detector")
 
     def folder(self, name: str, reference: str | int, kept: str) -> Path:
-        """A local copy of a folder that is kept with a version, given by alias or number."""
-        from mlflow.artifacts import download_artifacts
+        """The local path of a folder that is kept with a version, given by alias or number.
 
-        _ = self.tracker.client
-        with told(self.tracker.uri):
-            return Path(download_artifacts(f"{_artifacts(name, reference)}/{kept}"))
+        What lies on this machine is not copied; from elsewhere it is, once, into ``<home>/cache/models``.
+
+        Raises:
+            RegistryError: there is no such version, or nothing of that name is kept with it.
+        """
+        return self._local(self._version(name, reference), kept)
 
     def find_folder(self, name: str, reference: str | int, kept: str) -> Path | None:
         """As `folder`; None where nothing of that name is kept with the version."""
         from mlflow.artifacts import list_artifacts
 
+        version = self._version(name, reference)
         with told(self.tracker.uri):
-            there = any(item.path.rpartition("/")[2] == kept for item in list_artifacts(_artifacts(name, reference)))
-        return self.folder(name, reference, kept) if there else None
+            there = self._copy(version, kept).exists() or any(
+                item.path.rpartition("/")[2] == kept for item in list_artifacts(_artifacts(version))
+            )
+        return self._local(version, kept) if there else None
+
+    def _version(self, name: str, reference: str | int) -> Any:
+        """What the registry has written down of a version, given by alias or number.
+
+        Raises:
+            RegistryError: there is none.
+        """
+        from mlflow.exceptions import MlflowException
+
+        client = self.tracker.client
+        with told(self.tracker.uri):
+            try:
+                if isinstance(reference, int):
+                    return client.get_model_version(name, str(reference))
+                return client.get_model_version_by_alias(name, reference)
+            except MlflowException as error:
+                if error.error_code not in _NOT_THERE:
+                    raise
+                msg = f"no version of {name} is called {reference}; vae-pipeline models lists them"
+                raise RegistryError(msg) from error
+
+    def _copy(self, version: Any, kept: str) -> Path:
+        """Where a copy of what is kept with a version lies, of this one and not of another of the same number."""
+        folder = self.tracker.settings.home / "cache" / "models" / version.name
+        return folder / f"{version.version}-{version.creation_timestamp}" / kept / kept
+
+    def _local(self, version: Any, kept: str) -> Path:
+        from mlflow.artifacts import download_artifacts
+
+        copy, address = self._copy(version, kept), f"{_artifacts(version)}/{kept}"
+        if copy.exists():
+            return copy
+        with told(self.tracker.uri):
+            held = self.tracker.client.get_model_version_download_uri(version.name, version.version)
+            if urlsplit(held).scheme in ("", "file"):
+                return Path(download_artifacts(address))
+        with storage_told(copy), work_folder(copy.parent.parent) as work:
+            with told(self.tracker.uri):
+                fetched = Path(download_artifacts(address, dst_path=str(work)))
+            whole = work / "whole"
+            whole.mkdir()
+            fetched.rename(whole / kept)
+            flush_folder(whole)
+            place_folder(whole, copy.parent)
+        return copy
 
     @contextmanager
     def network(self, entry: ShelfEntry) -> Iterator[Path]:
@@ -288,6 +342,6 @@ class Shelf:
         )
 
 
-def _artifacts(name: str, reference: str | int) -> str:
-    """Where what is kept with a version lies, given by alias or number."""
-    return f"models:/{name}{'@' if isinstance(reference, str) else '/'}{reference}/artifacts"
+def _artifacts(version: Any) -> str:
+    """Where what is kept with a version lies."""
+    return f"models:/{version.name}/{version.version}/artifacts"

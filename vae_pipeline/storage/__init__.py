@@ -1,6 +1,15 @@
 """Where everything is kept: local or S3 roots; folders that appear whole or not at all."""
 
-from vae_pipeline.storage.files import flush, lock_file, place_folder, told, work_folder, write_bytes, write_json
+from vae_pipeline.storage.files import (
+    flush,
+    flush_folder,
+    lock_file,
+    place_folder,
+    told,
+    work_folder,
+    write_bytes,
+    write_json,
+)
 from vae_pipeline.storage.fingerprints import fingerprint
 from vae_pipeline.storage.finished import fetch_finished, finished
 from vae_pipeline.storage.root import MANIFEST, Held
@@ -14,6 +23,7 @@ __all__ = [
     "fingerprint",
     "finished",
     "flush",
+    "flush_folder",
     "lock_file",
     "open_incoming",
     "open_storage",

@@ -1,11 +1,16 @@
 """Versions, aliases, and the model as anybody else would load it."""
 
+import tempfile
+from types import SimpleNamespace
+
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
 from vae_pipeline.detector.detector import Detector
 from vae_pipeline.errors import RegistryError
+from vae_pipeline.registry import shelf as module
 from vae_pipeline.registry.shelf import Shelf
 from vae_pipeline_tests.detector.examples import made
 
@@ -105,6 +110,48 @@ def test_the_registered_folder_is_the_detector(shelf, first, example):
     assert np.array_equal(found, expected)
 
 
+@pytest.fixture
+def elsewhere(shelf, monkeypatch):
+    """The shelf, as if artifacts lay on another machine; addresses of what is fetched are counted."""
+    fetched, download = [], mlflow.artifacts.download_artifacts
+
+    def counted(address, **more):
+        fetched.append(address)
+        return download(address, **more)
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", counted)
+    monkeypatch.setattr(module, "urlsplit", lambda _: SimpleNamespace(scheme="s3"))
+    return fetched
+
+
+def test_a_folder_from_elsewhere_is_fetched_once_and_leaves_nothing_behind(
+    shelf, first, elsewhere, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cache = shelf.tracker.settings.home / "cache" / "models"
+    folder = shelf.detector_folder(NAME, first[0])
+    assert folder.is_relative_to(cache)
+    assert [shelf.detector_folder(NAME, first[0]), shelf.find_folder(NAME, first[0], "detector")] == [folder] * 2
+    assert (folder / "detector.json").exists()
+    assert shelf.find_folder(NAME, first[0], "weights.npz").is_file()
+    assert [address.rpartition("/")[2] for address in elsewhere] == ["detector", "weights.npz"]
+    assert list(tmp_path.iterdir()) == []
+    assert not list(cache.rglob(".work-*"))
+
+
+def test_a_version_that_was_deleted_and_made_again_is_fetched_anew(shelf, first, elsewhere, monkeypatch):
+    ask, later = type(shelf)._version, [1]
+
+    def made_again(*of):
+        found = ask(*of)
+        return SimpleNamespace(name=NAME, version=1, creation_timestamp=found.creation_timestamp + later[-1])
+
+    monkeypatch.setattr(type(shelf), "_version", made_again)
+    for later[-1] in (1, 2):
+        shelf.detector_folder(NAME, first[0])
+    assert len(elsewhere) == 2
+
+
 def test_aliases_move_with_decisions(shelf, first, example, tmp_path):
     shelf.decide(NAME, 1, against=None, promote=True, reason="the first one")
     assert shelf.champion(NAME).version == 1
@@ -137,6 +184,11 @@ def test_what_is_not_there_is_said_in_one_sentence(shelf, first):
     with pytest.raises(RegistryError) as told:
         shelf.detector_folder(NAME, "grandmaster")
     assert "\n" not in str(told.value)
+    for ask in (shelf.detector_folder, shelf.number, lambda *of: shelf.find_folder(*of, "detector")):
+        with pytest.raises(
+            RegistryError, match=r"^no version of timeseries-tiny is called chalenger; vae-pipeline models"
+        ):
+            ask(NAME, "chalenger")
     assert shelf.find_champion("timeseries-other") is None
     assert shelf.entries("timeseries-other") == []
 
