@@ -10,6 +10,7 @@ from vae_pipeline.defs.artifact_io import ArtifactIOManager
 from vae_pipeline.defs.connecting import connecting_definitions
 from vae_pipeline.defs.executors import step_executor
 from vae_pipeline.defs.line import line_definitions
+from vae_pipeline.defs.lost_runs import lost_runs_sensor
 from vae_pipeline.defs.resources import MlflowResource, StorageResource
 from vae_pipeline.logs import log_json
 from vae_pipeline.records import Line
@@ -35,7 +36,7 @@ def all_lines() -> dg.Definitions:
         *(line_definitions(line) for line in LINES),
         connecting_definitions(),
         dg.Definitions(
-            sensors=alerting_sensors(),
+            sensors=[*alerting_sensors(), lost_runs_sensor()],
             resources={"artifacts": ArtifactIOManager(), "storage": StorageResource(), "mlflow": MlflowResource()},
             loggers={"console": json_lines} if load_settings().log_format == "json" else None,
             executor=step_executor(),

@@ -15,9 +15,10 @@ from typing import Any, TextIO, cast
 import dagster as dg
 
 from vae_pipeline.cluster import require_cluster
+from vae_pipeline.defs.lost_runs import end_lost_runs
 from vae_pipeline.defs.ray_runs import awaited, write_instance
 from vae_pipeline.errors import StorageError, VaePipelineError
-from vae_pipeline.processes import OWNER_TAG, is_gone, this_process
+from vae_pipeline.processes import OWNER_TAG, this_process
 from vae_pipeline.records import Line
 from vae_pipeline.settings import Settings, load_settings
 from vae_pipeline.storage import told
@@ -31,12 +32,6 @@ _LOOK = 0.5
 
 _LAUNCHES = 3
 """Times that a run is begun whose node is lost."""
-_UNFINISHED = (
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
 
 Tell = Callable[[str, str], None]
 """Called with a stage's name and a line about it."""
@@ -66,9 +61,7 @@ def _opened(settings: Settings) -> dg.DagsterInstance:
             write_instance(settings, home)
         os.environ["DAGSTER_HOME"] = str(home)
     instance = dg.DagsterInstance.get()
-    for run in instance.get_runs(dg.RunsFilter(statuses=list(_UNFINISHED))):
-        if is_gone(run.tags.get(OWNER_TAG, "")):
-            instance.report_run_failed(run, "its process was killed")
+    end_lost_runs(instance)
     return instance
 
 

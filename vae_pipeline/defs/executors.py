@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from vae_pipeline.cluster import cluster_address, training_resources
+from vae_pipeline.defs.lost_runs import owned
 from vae_pipeline.settings import Settings, load_settings
 
 __all__ = ["LOST", "resources_of", "step_executor"]
@@ -30,9 +31,9 @@ def step_executor() -> dg.ExecutorDefinition:
     if _as_jobs(settings):
         from vae_pipeline.defs.ray_steps import ray_steps
 
-        return ray_steps()
+        return owned(ray_steps())
     # otherwise one process for one partition, also on Ray: heavy libraries are imported once
-    return dg.multiprocess_executor if settings.executor == "multiprocess" else dg.in_process_executor
+    return owned(dg.multiprocess_executor if settings.executor == "multiprocess" else dg.in_process_executor)
 
 
 def _as_jobs(settings: Settings) -> bool:

@@ -16,6 +16,7 @@ DAILY = "defs.test_drift_report.TestSchedule."
 WEEKLY = "defs.test_schedule."
 ALERTING = "defs.test_alerting."
 CONNECT = "defs.test_connecting."
+LOST = "defs.test_lost_runs."
 NONE = "none: "
 """Why there is no such tick; the tests' module says it at length."""
 
@@ -82,6 +83,15 @@ TICKS = {
         f"{ALERTING}TestAnomalies.test_a_storage_that_fails_is_said",
         f"{ALERTING}TestAnomalies.test_are_told_once_by_dataset",
         f"{ALERTING}TestAnomalies.test_a_daemon_killed_before_the_outbox_is_written_tells_at_the_next_tick",
+    ),
+    "lost_runs": (
+        f"{LOST}test_a_run_whose_process_is_gone_is_ended_and_named",
+        f"{LOST}test_runs_that_live_are_of_other_hosts_or_unknown_stay",
+        f"{LOST}test_a_run_whose_process_is_gone_is_ended_and_named",
+        f"{LOST}test_of_several_runs_the_lost_one_is_ended",
+        f"{NONE}it reads Dagster's own records",
+        f"{LOST}test_a_second_tick_has_nothing_to_end",
+        f"{NONE}it asks for no run",
     ),
     "run_failure": (
         f"{ALERTING}TestRunFailure.test_is_told_with_its_sentence_and_once",
