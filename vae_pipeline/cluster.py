@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -92,8 +93,28 @@ def passed_variables(settings: Settings) -> list[str]:
         "THREADS": str(settings.threads or math.ceil(settings.ray_cpus)),
     }
     stated = {f"VAE_PIPELINE_{name}": value for name, value in whole.items() if value}
-    named = [name for name in os.environ if name.startswith(_PREFIXES) or name in _NAMES]
+    wanted = {*_NAMES, *_named_by_instance()}
+    named = [name for name in os.environ if name.startswith(_PREFIXES) or name in wanted]
     return sorted([*(name for name in named if name not in stated), *(f"{name}={stated[name]}" for name in stated)])
+
+
+def _named_by_instance() -> set[str]:
+    """The variables that the ``dagster.yaml`` of ``DAGSTER_HOME`` reads by ``env:``: a node has to open it too."""
+    file = Path(os.environ.get("DAGSTER_HOME", "")) / "dagster.yaml"
+    if "DAGSTER_HOME" not in os.environ or not file.is_file():
+        return set()
+    import yaml
+
+    found, left = set(), [yaml.safe_load(file.read_text())]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += value.values()
+            if set(value) == {"env"}:
+                found.add(str(value["env"]))
+        elif isinstance(value, list):
+            left += value
+    return found
 
 
 def passed_environment(settings: Settings) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """A cluster that cannot be used is told in one sentence that names the setting; what its processes are told."""
 
+import shutil
+
 import pytest
 
 from infra.services.program import free_port
@@ -7,6 +9,7 @@ from vae_pipeline import cluster
 from vae_pipeline.cluster import cluster_address, passed_environment, passed_variables, require_cluster
 from vae_pipeline.errors import SettingError
 from vae_pipeline.settings import Settings
+from vae_pipeline_tests.conftest import PROJECT
 
 
 def of(home, address):
@@ -52,6 +55,18 @@ def test_other_nodes_get_whole_paths_and_the_same_servers(tmp_path, monkeypatch)
     assert found["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
     assert found["AWS_ACCESS_KEY_ID"] == "key"
     assert "EDITOR" not in found
+
+
+def test_other_nodes_get_what_the_instance_of_dagster_reads_by_env(tmp_path, monkeypatch):
+    shutil.copy(PROJECT / "infra/dagster/dagster.yaml", tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_POSTGRES_USER", "drawn")
+    monkeypatch.delenv("DAGSTER_POSTGRES_HOST", raising=False)
+    found = passed_environment(Settings(home=tmp_path))
+    assert found["DAGSTER_POSTGRES_USER"] == "drawn"
+    assert "DAGSTER_POSTGRES_HOST" not in found  # it is not set here either
+    (tmp_path / "dagster.yaml").unlink()
+    assert "DAGSTER_POSTGRES_USER" not in passed_variables(Settings(home=tmp_path))
 
 
 def test_a_training_has_the_threads_that_ray_was_asked_for(tmp_path):
