@@ -13,6 +13,7 @@ from vae_pipeline.settings import Settings
 
 __all__ = ["awaited", "instance_config", "write_instance"]
 
+_PACKAGE = Path(__file__).parents[1]
 _LAUNCHER = "RayRunLauncher"
 _LOOK = 2.0
 _LOST_SECONDS = 10
@@ -52,12 +53,16 @@ def instance_config(stated: dict[str, Any], settings: Settings) -> dict[str, Any
 
 def write_instance(settings: Settings, home: Path) -> None:
     """Write the project's ``dagster.yaml`` into the instance's folder, with runs as the settings have them."""
-    stated = Path(__file__).parents[2] / "dagster.yaml"
-    if stated.exists():
-        text = stated.read_text()
-        made = instance_config(yaml.safe_load(text), settings)
-        same = made == yaml.safe_load(text)
-        (home / "dagster.yaml").write_text(text if same else yaml.safe_dump(made, sort_keys=False))
+    text = _stated().read_text()
+    made = instance_config(yaml.safe_load(text), settings)
+    same = made == yaml.safe_load(text)
+    (home / "dagster.yaml").write_text(text if same else yaml.safe_dump(made, sort_keys=False))
+
+
+def _stated() -> Path:
+    """The project's ``dagster.yaml``: in the package where that was installed, else at the root of the checkout."""
+    installed = _PACKAGE / "dagster.yaml"
+    return installed if installed.exists() else _PACKAGE.parent / "dagster.yaml"
 
 
 def awaited(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool | None:

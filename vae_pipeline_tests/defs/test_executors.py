@@ -1,16 +1,20 @@
 """Where steps run is a setting; what is asked of Ray stands in tags."""
 
 import json
+import shutil
 import subprocess
 import sys
+import tomllib
 
 import dagster as dg
 import pytest
 
+from vae_pipeline.defs import ray_runs
 from vae_pipeline.defs.executors import LOST, resources_of, step_executor
-from vae_pipeline.defs.ray_runs import instance_config
+from vae_pipeline.defs.ray_runs import instance_config, write_instance
 from vae_pipeline.errors import SettingError
 from vae_pipeline.settings import Settings, load_settings
+from vae_pipeline_tests.conftest import PROJECT
 
 RAY = {"EXECUTOR": "ray", "RAY_ADDRESS": "http://head:8265"}
 TAG = "dagster-ray/config"
@@ -100,3 +104,15 @@ def test_ray_is_not_loaded_where_it_is_not_chosen(variables, monkeypatch):
     code = "import sys; from vae_pipeline.definitions import defs; defs().get_repository_def(); print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"ray", "dagster_ray"} & set(ran.stdout.split()) == set()
+
+
+def test_an_installed_package_has_the_instance_of_the_checkout(tmp_path, monkeypatch):
+    included = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert included["force-include"]["dagster.yaml"] == "vae_pipeline/dagster.yaml"
+    (tmp_path / "site" / "vae_pipeline").mkdir(parents=True)
+    shutil.copy(PROJECT / "dagster.yaml", tmp_path / "site" / included["force-include"]["dagster.yaml"])
+    for name, package in (("checkout", PROJECT / "vae_pipeline"), ("installed", tmp_path / "site" / "vae_pipeline")):
+        monkeypatch.setattr(ray_runs, "_PACKAGE", package)
+        (tmp_path / name).mkdir()
+        write_instance(load_settings(), tmp_path / name)
+        assert (tmp_path / name / "dagster.yaml").read_text() == (PROJECT / "dagster.yaml").read_text()
