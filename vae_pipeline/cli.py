@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _LINES = get_args(Line)
+_LAST_PORT = 65535
 _DEMO = {
     "sample_turbofan": ("timeseries", "generated engines, two fault modes, six operating regimes"),
     "sample_machine_sound": ("timeseries", "generated recordings of a fan, three kinds of fault"),
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vae-pipeline", description="Calibrated anomaly detectors for machines.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_making(commands)
+    _add_registry(commands)
     _add_using(commands)
     return parser
 
@@ -98,12 +100,21 @@ def _add_making(commands: Any) -> None:
     demo.set_defaults(command=_demo)
 
 
-def _add_using(commands: Any) -> None:
-    """Commands that use what was made."""
+def _add_registry(commands: Any) -> None:
+    """Commands on the registry."""
     models = commands.add_parser("models", help="registered versions, their aliases and metrics")
     models.add_argument("--json", action="store_true", help="machine-readable, with all metrics")
     models.set_defaults(command=_models)
 
+    promote = commands.add_parser("promote", help="make a version champion by hand, such as an earlier one again")
+    promote.add_argument("line", choices=_LINES, help="whose model")
+    promote.add_argument("dataset", help="that the version was made from")
+    promote.add_argument("version", type=int, help="number of the version: vae-pipeline models lists them")
+    promote.set_defaults(command=_promote)
+
+
+def _add_using(commands: Any) -> None:
+    """Commands that use what was made."""
     score = commands.add_parser(
         "score", help="score a CSV or Parquet file, a wav file or image, or a folder of these, with the champion"
     )
@@ -135,8 +146,8 @@ def _add_using(commands: Any) -> None:
 
     serve = commands.add_parser("serve", help="answer over HTTP with the champions of a line, and follow them")
     serve.add_argument("line", choices=_LINES)
-    serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=3100)
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
+    serve.add_argument("--port", type=_port, default=3100, help="to listen at (3100)")
     serve.add_argument("--workers", type=int, default=2, help="processes (2)")
     serve.add_argument("--follow", type=float, default=5.0, metavar="SECONDS", help="between looks at the registry (5)")
     serve.add_argument("--stay", action="store_true", help="keep the champions of now")
@@ -150,15 +161,15 @@ def _add_using(commands: Any) -> None:
     alerts.set_defaults(command=_alerts)
 
     metrics = commands.add_parser("metrics", help="answer /metrics for Prometheus: runs, freshness, champions, alerts")
-    metrics.add_argument("--host", default="127.0.0.1")
-    metrics.add_argument("--port", type=int, default=9110)
+    metrics.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
+    metrics.add_argument("--port", type=_port, default=9110, help="to listen at (9110)")
     metrics.set_defaults(command=_metrics)
 
     _add_keeping(commands)
 
     ui = commands.add_parser("ui", help="open the Dagster UI")
-    ui.add_argument("--port", type=int, default=3000)
-    ui.add_argument("--host", default="127.0.0.1")
+    ui.add_argument("--port", type=_port, default=3000, help="to listen at (3000)")
+    ui.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
     ui.set_defaults(command=_ui)
 
 
@@ -181,6 +192,13 @@ def _add_keeping(commands: Any) -> None:
             metavar="ROOT",
             help="where the MLflow server keeps them: folder or s3://… (VAE_PIPELINE_REGISTRY_ARTIFACTS)",
         )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _LAST_PORT:
+        msg = f"{text} is no port; give a number up to {_LAST_PORT}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -394,6 +412,16 @@ def _models(options: argparse.Namespace) -> int:
         number = str(entry.version)
         rows.append([entry.name, number, ", ".join(entry.aliases), *figures, entry.data_version, entry.created])
     print(grid(rows))
+    return 0
+
+
+def _promote(options: argparse.Namespace) -> int:
+    from vae_pipeline.registry.shelf import Shelf
+    from vae_pipeline.registry.tracking import Tracker
+
+    name = f"{options.line}-{options.dataset}"
+    before = Shelf(Tracker(load_settings())).promote(name, options.version)
+    print(f"{name} version {options.version} is champion{f', in place of version {before}' if before else ''}")
     return 0
 
 

@@ -253,3 +253,28 @@ def test_every_line_has_settings_of_its_own():
         _stage_config("vision", ["width=3"])
     with pytest.raises(SettingError, match=r"with a name of: .*width, head"):
         _stage_config("vision", ["hidden=32"])
+
+
+def test_a_version_is_promoted_by_hand(command):
+    status, out, _ = command("promote", "timeseries", "tiny", "1")
+    assert (status, out) == (0, "timeseries-tiny version 1 is champion\n")
+    status, _, err = command("promote", "timeseries", "tiny", "9")
+    assert (status, err) == (
+        1,
+        "vae-pipeline: timeseries-tiny has no version 9; vae-pipeline models lists what there is\n",
+    )
+
+
+def test_a_model_that_is_not_there_is_told_by_its_name(command, trained):
+    status, _, err = command("score", "timeseries", "tiny", readings(trained)[0], "--model", "chalenger")
+    assert status == 1
+    assert err == "vae-pipeline: no version of timeseries-tiny is called chalenger; vae-pipeline models lists them\n"
+
+
+@pytest.mark.parametrize("arguments", [("metrics",), ("ui",), ("serve", "timeseries")])
+@pytest.mark.parametrize("port", ["99999", "-1", "web"])
+def test_a_port_there_is_not_is_wrong_usage(arguments, port, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, f"--port={port}"])
+    assert ended.value.code == 2
+    assert f"{port} is no port; give a number up to 65535" in capsys.readouterr().err

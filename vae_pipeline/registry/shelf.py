@@ -155,8 +155,26 @@ class Shelf:
             client.set_model_version_tag(name, str(version), "decision", reason)
             if promote:
                 client.set_registered_model_alias(name, CHAMPION, str(version))
-                client.delete_registered_model_alias(name, CHALLENGER)
+                challenger = client.get_registered_model(name).aliases.get(CHALLENGER)
+                if challenger is not None and int(challenger) == version:  # another may have become challenger since
+                    client.delete_registered_model_alias(name, CHALLENGER)
         return True
+
+    def promote(self, name: str, version: int) -> int | None:
+        """Make a version champion by hand; gives the champion before, None where there was none or it is that.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        self.version(name, version)
+        while True:
+            champion = self.find_champion(name)
+            before = champion.version if champion else None
+            if before == version:
+                return None
+            reason = f"made champion by hand{f' in place of version {before}' if before else ''}"
+            if self.decide(name, version, against=before, promote=True, reason=reason):
+                return before
 
     def entries(self, name: str | None = None) -> list[ShelfEntry]:
         """All versions, or those of one model, by name and then newest first."""

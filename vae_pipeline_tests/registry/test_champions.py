@@ -2,6 +2,7 @@
 
 import pytest
 
+from vae_pipeline.errors import RegistryError
 from vae_pipeline.registry.shelf import Shelf
 from vae_pipeline.registry.tracking import Tracker
 from vae_pipeline.settings import load_settings
@@ -72,3 +73,22 @@ def test_of_two_retrainings_at_once_the_second_has_to_win_against_the_first(shel
     assert "decision" not in shelf.tracker.client.get_model_version(NAME, "3").tags
     assert shelf.decide(NAME, 3, against=2, promote=True, reason="better than 2")
     assert shelf.champion(NAME).version == 3
+
+
+def test_a_version_is_made_champion_by_hand_and_that_is_written_down(shelf):
+    assert shelf.promote(NAME, 1) is None
+    assert shelf.promote(NAME, 2) == 1
+    assert shelf.promote(NAME, 2) is None
+    assert shelf.champion(NAME).version == 2
+    tags = shelf.tracker.client.get_model_version(NAME, "2").tags
+    assert tags["decision"] == "made champion by hand in place of version 1"
+    with pytest.raises(RegistryError, match="timeseries-tiny has no version 9; vae-pipeline models"):
+        shelf.promote(NAME, 9)
+
+
+def test_a_challenger_that_came_meanwhile_stays_challenger(shelf):
+    shelf.challenge(NAME, 3)
+    shelf.decide(NAME, 2, against=None, promote=True, reason="the first")
+    assert shelf.version(NAME, 3).aliases == ("challenger",)
+    shelf.decide(NAME, 3, against=2, promote=True, reason="better")
+    assert shelf.version(NAME, 3).aliases == ("champion",)
