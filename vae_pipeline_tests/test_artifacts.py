@@ -62,3 +62,11 @@ def test_stages_stand_in_the_order_of_the_line():
     assert list(CHAIN) == [
         "raw", "validated", "features", "trained", "calibrated", "evaluated", "explained", "registered", "promoted"
     ]  # fmt: skip
+
+
+def test_of_two_writers_both_get_the_facts_of_the_first(storage):
+    def late(folder):
+        produce(storage, table_dataset(), "raw", (), counted([]))
+        return {"rows": 4}
+
+    assert produce(storage, table_dataset(), "raw", (), late).facts == {"rows": 3}
