@@ -15,7 +15,7 @@ from vae_pipeline.errors import RegistryError
 from vae_pipeline.processes import locked
 from vae_pipeline.records import Record
 from vae_pipeline.registry.tracking import RunHandle, Tracker, told
-from vae_pipeline.storage import flush_folder, place_folder, work_folder
+from vae_pipeline.storage import claimed, flush_folder, open_storage, place_folder, work_folder
 from vae_pipeline.storage import told as storage_told
 
 __all__ = ["CHALLENGER", "CHAMPION", "Shelf", "ShelfEntry"]
@@ -142,13 +142,17 @@ class Shelf:
 
         Returns:
             False where another version has become champion since: then nothing was done, and it is to be compared
-            again. Processes of one home decide one after the other.
+            again. Processes that share a home or a storage decide one after the other.
         """
         client, lock = self.tracker.client, self.tracker.settings.home / "promotion.lock"
         with storage_told(lock):
             lock.parent.mkdir(parents=True, exist_ok=True)
             lock.touch()
-        with locked(lock), told(self.tracker.uri):
+        with (
+            locked(lock),  # spares those of one machine the waiting that claims need
+            claimed(open_storage(self.tracker.settings), f"promotions/{name}"),
+            told(self.tracker.uri),
+        ):
             champion = self.find_champion(name)
             if (champion.version if champion else None) != against:
                 return False

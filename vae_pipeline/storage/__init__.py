@@ -1,5 +1,6 @@
 """Where everything is kept: local or S3 roots; folders that appear whole or not at all."""
 
+from vae_pipeline.storage.claims import claimed
 from vae_pipeline.storage.files import (
     flush,
     flush_folder,
@@ -19,6 +20,7 @@ __all__ = [
     "MANIFEST",
     "Held",
     "Storage",
+    "claimed",
     "fetch_finished",
     "fingerprint",
     "finished",

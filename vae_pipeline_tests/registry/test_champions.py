@@ -1,5 +1,7 @@
 """Who is champion: asked cheaply, and decided by one comparison at a time."""
 
+import threading
+
 import pytest
 
 from vae_pipeline.errors import RegistryError
@@ -92,3 +94,29 @@ def test_a_challenger_that_came_meanwhile_stays_challenger(shelf):
     assert shelf.version(NAME, 3).aliases == ("challenger",)
     shelf.decide(NAME, 3, against=2, promote=True, reason="better")
     assert shelf.version(NAME, 3).aliases == ("champion",)
+
+
+def test_machines_that_share_a_storage_decide_one_after_the_other(shelf, monkeypatch):
+    """Each with a home, and so a lock, of its own; they share the registry."""
+    settings = load_settings()
+    shared = {"home": settings.home / "other", "storage": settings.storage_root, "tracking_uri": shelf.tracker.uri}
+    other = Shelf(Tracker(settings.model_copy(update=shared)))
+    shelf.decide(NAME, 1, against=None, promote=True, reason="the first")
+    find, decided, threads = Shelf.find_champion, [], []
+
+    def decide():
+        decided.append(other.decide(NAME, 3, against=1, promote=True, reason="better than 1"))
+
+    def looked(each, name):
+        found = find(each, name)
+        if each is shelf and not threads:
+            threads.append(threading.Thread(target=decide))
+            threads[0].start()
+            threads[0].join(1.0)
+        return found
+
+    monkeypatch.setattr(Shelf, "find_champion", looked)
+    assert shelf.decide(NAME, 2, against=1, promote=True, reason="a")
+    threads[0].join()
+    assert decided == [False]
+    assert find(shelf, NAME).version == 2
