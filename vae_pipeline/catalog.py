@@ -124,10 +124,14 @@ def dataset(name: str, line: Line, extra: tuple[Path, ...] = ()) -> Dataset:
     """The dataset of that name and line.
 
     Raises:
-        UnknownDatasetError: the message lists the names there are.
+        UnknownDatasetError: the message names its line, or lists the names there are.
     """
-    known = {key: entry for key, entry in catalog(extra).items() if entry.line == line}
+    every = catalog(extra)
+    known = {key: entry for key, entry in every.items() if entry.line == line}
     if name not in known:
+        if name in every:
+            msg = f"unknown dataset {name!r} on the line {line!r}; it is one of the line {every[name].line!r}"
+            raise UnknownDatasetError(msg)
         msg = f"unknown dataset {name!r} on the line {line!r}; the catalogue has: {', '.join(sorted(known))}"
         raise UnknownDatasetError(msg)
     return known[name]

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vae-pipeline", description="Calibrated anomaly detectors for machines.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {package_version('vae-pipeline')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_making(commands)
     _add_registry(commands)
@@ -64,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_making(commands: Any) -> None:
     """Commands that make models."""
     run = commands.add_parser("run", help="from raw data to the champion, for one dataset")
-    run.add_argument("line", choices=_LINES)
+    run.add_argument("line", choices=_LINES, help="kind of data")
     run.add_argument("dataset", help="a name of the catalogue: vae-pipeline datasets lists them")
     run.add_argument(
         "--set",
@@ -77,8 +79,8 @@ def _add_making(commands: Any) -> None:
     run.set_defaults(command=_run)
 
     tune = commands.add_parser("tune", help="search hyperparameters on calibration data; the next run trains with them")
-    tune.add_argument("line", choices=TUNED)
-    tune.add_argument("dataset")
+    tune.add_argument("line", choices=TUNED, help="kind of data")
+    tune.add_argument("dataset", help="a name of the catalogue")
     tune.add_argument("--trials", type=int, help="trainings, those of earlier commands among them (20)")
     tune.add_argument("--minutes", type=float, help="of all commands that went on with the study (60)")
     tune.add_argument("--workers", type=int, help="processes that train at a time (1)")
@@ -86,6 +88,8 @@ def _add_making(commands: Any) -> None:
     tune.set_defaults(command=_tune)
 
     datasets = commands.add_parser("datasets", help="what can be trained on")
+    datasets.add_argument("line", choices=_LINES, nargs="?", help="those of one line")
+    datasets.add_argument("--json", action="store_true", help="machine-readable")
     datasets.set_defaults(command=_datasets)
 
     connect = commands.add_parser("connect", help="fill incoming/ from a database, address or topic")
@@ -118,8 +122,8 @@ def _add_using(commands: Any) -> None:
     score = commands.add_parser(
         "score", help="score a CSV or Parquet file, a wav file or image, or a folder of these, with the champion"
     )
-    score.add_argument("line", choices=_LINES)
-    score.add_argument("dataset")
+    score.add_argument("line", choices=_LINES, help="kind of data")
+    score.add_argument("dataset", help="a name of the catalogue")
     score.add_argument("file", type=Path, nargs="+", help="several, or a folder of tables, are scored each by itself")
     score.add_argument(
         "--out", type=Path, help="CSV or Parquet, of several files a folder; FILE.scores.csv when left out"
@@ -133,9 +137,9 @@ def _add_using(commands: Any) -> None:
     score.set_defaults(command=_score)
 
     explain = commands.add_parser("explain", help="say why: sensors, when, regions, latents, with the champion")
-    explain.add_argument("line", choices=_LINES)
-    explain.add_argument("dataset")
-    explain.add_argument("file", type=Path)
+    explain.add_argument("line", choices=_LINES, help="kind of data")
+    explain.add_argument("dataset", help="a name of the catalogue")
+    explain.add_argument("file", type=Path, help="as score takes it")
     which = explain.add_mutually_exclusive_group()
     which.add_argument("--row", type=int, help="of a table, from 1: the window that ends there")
     which.add_argument("--top", type=int, default=1, help="how many of the highest scores (1)")
@@ -145,7 +149,7 @@ def _add_using(commands: Any) -> None:
     explain.set_defaults(command=_explain)
 
     serve = commands.add_parser("serve", help="answer over HTTP with the champions of a line, and follow them")
-    serve.add_argument("line", choices=_LINES)
+    serve.add_argument("line", choices=_LINES, help="kind of data")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
     serve.add_argument("--port", type=_port, default=3100, help="to listen at (3100)")
     serve.add_argument("--workers", type=int, default=2, help="processes (2)")
@@ -359,13 +363,17 @@ def _value(text: str, annotation: Any) -> Any:
     return float(number) if annotation is float and isinstance(number, int) else number
 
 
-def _datasets(_options: argparse.Namespace) -> int:
+def _datasets(options: argparse.Namespace) -> int:
     from vae_pipeline.catalog import catalog
     from vae_pipeline.console import grid
 
-    known = catalog(load_settings().catalog_files).values()
+    known = [entry for entry in catalog(load_settings().catalog_files).values() if options.line in (None, entry.line)]
+    names = ["name", "line", "data", "title", "licence"]
     rows = [[entry.name, entry.line, entry.medium, entry.title, entry.licence] for entry in known]
-    print(grid([["name", "line", "data", "title", "licence"], *rows]))
+    if options.json:
+        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
+    else:
+        print(grid([names, *rows]))
     return 0
 
 

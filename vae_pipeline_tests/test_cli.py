@@ -1,12 +1,14 @@
 """What a person types and reads; one trained home serves all."""
 
+import argparse
 import json
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from vae_pipeline.cli import _stage_config, main
+from vae_pipeline.cli import _parser, _stage_config, main
 from vae_pipeline.errors import SettingError
 from vae_pipeline_tests.defs.conftest import new_home
 
@@ -278,3 +280,35 @@ def test_a_port_there_is_not_is_wrong_usage(arguments, port, capsys):
         main([*arguments, f"--port={port}"])
     assert ended.value.code == 2
     assert f"{port} is no port; give a number up to 65535" in capsys.readouterr().err
+
+
+def test_a_dataset_of_another_line_is_told_with_its_line(capsys):
+    assert main(["run", "timeseries", "bottle"]) == 1
+    told = "unknown dataset 'bottle' on the line 'timeseries'; it is one of the line 'vision'"
+    assert capsys.readouterr().err == f"vae-pipeline: {told}\n"
+
+
+def test_datasets_of_one_line_may_be_asked_for_as_json(capsys):
+    assert main(["datasets", "vision", "--json"]) == 0
+    found = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert {"bottle", "sample_product"} <= set(found)
+    assert {entry["line"] for entry in found.values()} == {"vision"}
+    assert (found["bottle"]["data"], set(found["bottle"])) == ("image", {"name", "line", "data", "title", "licence"})
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"vae-pipeline {version('vae-pipeline')}\n"
+
+
+def test_every_argument_says_what_it_is():
+    (commands,) = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
+    silent = [
+        (name, action.dest)
+        for name, command in commands.choices.items()
+        for action in command._actions
+        if not action.help
+    ]
+    assert silent == []
