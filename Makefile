@@ -1,6 +1,6 @@
 # Everything a newcomer types. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install tools demo test services test-services check lock ui reports scenario cluster bench benchmarks-table images bento-images up down back-up restore clean clean-data
+.PHONY: help install tools demo test coverage services test-services check lock ui reports scenario cluster bench benchmarks-table images bento-images up down back-up restore clean clean-data
 
 # No tool reports home.
 export DO_NOT_TRACK = 1
@@ -17,6 +17,9 @@ STAMP := .venv/.installed
 TOOLS := .venv/.tools
 # The first of these that runs and is 3.11 to 3.13 makes .venv; `make install PYTHON=/path/to/python` states another.
 PYTHON ?= python3.11 python3.12 python3.13 python3 python
+
+# Tests of a file stay together: what they share is made once.
+SIDE_BY_SIDE = -n 2 --dist loadfile
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,14 +54,17 @@ $(TOOLS): $(STAMP)
 demo: install ## train on generated engines, recordings and pictures, print the result tables
 	@$(BIN)/vae-pipeline demo
 
-test: tools ## run the tests with coverage, two at a time
-	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term
+test: tools ## run the tests, two files at a time
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+coverage: tools ## run the tests and see what of the code they run; takes nearly twice as long
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term
 
 services: tools ## run PostgreSQL, an S3 store and MLflow on this machine, without a container engine
 	@$(BIN)/python -m infra.services
 
 test-services: tools ## run the tests of the chain on PostgreSQL, S3 and an MLflow server
-	@$(BIN)/python -m pytest -n 2 --services -m services --no-cov
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --services -m services
 
 check: tools ## lint, format, types, architecture, Dagster definitions
 	$(BIN)/ruff check

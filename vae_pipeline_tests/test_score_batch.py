@@ -107,7 +107,7 @@ def test_maps_of_several_folders_lie_apart(score_images, days, tmp_path, monkeyp
 def test_a_place_of_maps_is_the_same_on_every_node(score_images, days, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = []
-    monkeypatch.setattr(module, "_score", lambda *call: given.append(call[-1]) or "")
+    monkeypatch.setattr(module, "_score", lambda *call: given.append(call[5]) or "")
     score_images(*days, maps=Path("maps"))
     assert given == [tmp_path / "maps" / day.name for day in days]
 

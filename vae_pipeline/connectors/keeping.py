@@ -109,16 +109,16 @@ class Keeper:
             self._bring_out(state)
             keys = self._beside(state, "seen")
             held = self._beside(state, "held").to_pandas()
-        except (ValidationError, pa.ArrowInvalid, KeyError, FileNotFoundError) as error:
+        except (ValidationError, pa.ArrowInvalid, KeyError, FileNotFoundError, StorageError) as error:
+            if self._newest() != key:
+                return self.load()  # another process took a step meanwhile, and removed what was before it
+            if isinstance(error, StorageError):
+                raise
             msg = (
                 f"{key} in the storage is damaged ({str(error).splitlines()[0]}); restore it with the folder "
                 f"{self._folder}, or delete both: the source is then read from its beginning"
             )
             raise StorageError(msg) from error
-        except StorageError:
-            if self._newest() == key:
-                raise
-            return self.load()  # another process took a step meanwhile, and removed what was before it
         return Kept(
             number=state.number,
             position=state.position,

@@ -24,7 +24,7 @@ from vae_pipeline.storage import fingerprint, write_json
 __all__ = ["PackedBento", "champions", "model_folder", "pack", "pack_model"]
 
 _PACKAGE = Path(__file__).parents[1]
-_LEAVES = ("__init__", "errors", "logs", "processes", "records", "settings")
+_LEAVES = ("__init__", "addresses", "errors", "logs", "processes", "records", "settings")
 _ROOMS = ("calibration", "detector", "explanation", "features", "monitoring", "serving", "storage")
 _SOURCES = ("__init__", "decoding", "wav")
 _IMAGE_ENVIRONMENT = {

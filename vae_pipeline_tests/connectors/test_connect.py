@@ -75,8 +75,8 @@ def test_the_command_tells_what_it_pulled(plant, capsys):
 def test_a_batch_is_a_file_of_its_dataset(plant):
     main(["connect", "history"])
     entry = catalog(load_settings().catalog_files)["pumps"]
-    parts, sensors = read_table_files(entry, incoming(plant[0])[0].parent)
-    assert sensors == ["flow", "pressure"]
+    parts, roles = read_table_files(entry, incoming(plant[0])[0].parent)
+    assert roles.sensors == ("flow", "pressure")
     assert parts["train"]["flow"].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     assert parts["train"]["label"].tolist() == [0, 0, 0, 0, 1, 1]
     assert str(parts["train"]["time"].dtype) == "datetime64[ns]"

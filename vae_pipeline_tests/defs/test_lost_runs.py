@@ -65,6 +65,10 @@ def status(instance, run_id):
     return instance.get_run_by_id(run_id).status
 
 
+def test_the_first_tick_without_runs_has_nothing_to_end(tick):
+    assert tick() == "every run has its process"
+
+
 def test_a_run_whose_process_is_gone_is_ended_and_named(instance, tick, gone):
     run = started(instance, gone)
     assert tick() == f"their processes are gone, marked as failed: {run[:8]} (here )"

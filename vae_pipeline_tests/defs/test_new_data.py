@@ -301,8 +301,8 @@ class TestUnreachable:
         bring_in(
             dataset("tiny", "timeseries", load_settings().catalog_files), load_settings(), StorageResource().open()
         )
-        for name in ("bad", "good"):
-            engines(21).to_csv(door / f"tiny/{name}.csv", index=False)
+        for name, first in (("bad", 21), ("good", 41)):
+            engines(first).to_csv(door / f"tiny/{name}.csv", index=False)
             (door / f"tiny/{name}.csv.done").touch()
         read = judging.read_batch
 

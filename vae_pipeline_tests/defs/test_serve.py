@@ -104,8 +104,14 @@ def limited(request, trained_home, packed_home, tmp_path_factory):
             log = tmp_path_factory.mktemp("limited") / "log"
             running.callback(Program(command, port, log, bentoml_environment(load_settings()) | limits).stop)
             # its supervisor listens before a worker is there to answer
-            httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=60).raise_for_status()
+            wait_for(lambda: is_ready(port), f"no worker answers; see {log}")
         yield f"http://127.0.0.1:{port}"
+
+
+def is_ready(port):
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5).is_success
+    return False
 
 
 def sample(address, name, **labels):

@@ -85,7 +85,7 @@ TICKS = {
         f"{ALERTING}TestAnomalies.test_a_daemon_killed_before_the_outbox_is_written_tells_at_the_next_tick",
     ),
     "lost_runs": (
-        f"{LOST}test_a_run_whose_process_is_gone_is_ended_and_named",
+        f"{LOST}test_the_first_tick_without_runs_has_nothing_to_end",
         f"{LOST}test_runs_that_live_are_of_other_hosts_or_unknown_stay",
         f"{LOST}test_a_run_whose_process_is_gone_is_ended_and_named",
         f"{LOST}test_of_several_runs_the_lost_one_is_ended",

@@ -1,6 +1,9 @@
 """Champions packed into a store: what was cut off is made anew, what is refused is one sentence."""
 
 import errno
+import os
+import subprocess
+import sys
 
 import pytest
 from bentoml.exceptions import BentoMLException
@@ -105,3 +108,19 @@ def test_what_the_system_or_bentoml_refuses_is_one_sentence(line, monkeypatch, f
         line.pack()
     assert "timeseries could not be packed" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("line", ["timeseries", "vision", "multimodal"])
+def test_what_is_packed_is_all_that_a_service_loads(line, tmp_path):
+    packing._write_source(line, tmp_path)
+    every = [path for path in (tmp_path / "vae_pipeline").rglob("*.py") if path.stem != "__init__"]
+    names = [".".join(path.relative_to(tmp_path).with_suffix("").parts) for path in every]
+    loaded = "from importlib import import_module; import sys; [import_module(name) for name in sys.argv[1:]]"
+    asked = subprocess.run(
+        [sys.executable, "-P", "-c", loaded, *names],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert asked.returncode == 0, asked.stderr[-1000:]
