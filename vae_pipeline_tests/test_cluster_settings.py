@@ -1,6 +1,8 @@
 """A cluster that cannot be used is told in one sentence that names the setting; what its processes are told."""
 
 import shutil
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,15 +78,14 @@ def test_a_training_has_the_threads_that_ray_was_asked_for(tmp_path):
 
 def connecting(outcomes, tmp_path, monkeypatch):
     """Connect to a head that answers with these outcomes, one a try; gives the pauses between them."""
-    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'vae-pipeline[ray]'")
     left, pauses = iter(outcomes), []
 
     def init(*_, **__):
         if outcome := next(left):
             raise outcome
 
-    monkeypatch.setattr(ray, "init", init)
-    monkeypatch.setattr(ray, "shutdown", lambda: None)  # it would load Ray's core, which keeps the token it finds then
+    # in its place: Ray itself settles when it is imported, for the whole process, whether it asks for a token
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init, shutdown=lambda: None))
     monkeypatch.setattr(cluster, "require_cluster", lambda settings: settings.ray_address)
     monkeypatch.setattr(cluster.time, "sleep", pauses.append)
     with cluster.connected(of(tmp_path, "http://head:8265")):
