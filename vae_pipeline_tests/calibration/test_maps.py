@@ -126,6 +126,16 @@ class TestNormalMaps:
 
 
 class TestMapScorer:
+    @given(st.integers(0, 10_000), st.integers(1, 20), st.floats(0.001, 1.0), st.floats(0.0, 1.0), st.booleans())
+    def test_the_highest_pixels_are_those_of_a_sorted_map(self, seed, size, top, zeros, coarse):
+        random = np.random.default_rng(seed)
+        maps = random.normal(size=(2, 3, size, size)).astype(np.float32)
+        maps[random.random(maps.shape) < zeros] = 0.0
+        maps = np.round(maps) if coarse else maps
+        kept = max(1, round(top * size**2))
+        expected = np.sort(maps.reshape(2, 3, -1).astype(np.float64), axis=-1)[..., -kept:].mean(-1)
+        np.testing.assert_allclose(replace(scorer(), top=top).highest(maps), expected, rtol=1e-12, atol=1e-12)
+
     def test_evidence_is_scaled_pixel_by_pixel_or_over_the_whole_image(self):
         one = scorer(placements=("pixel", "image", "pixel"), unit=np.array([2.0, 0.5, 1.0]))
         found = maps_of(4, seed=3)
