@@ -50,8 +50,8 @@ def test_what_a_killed_process_left_is_no_claim(storage, monkeypatch):
 def test_what_another_machine_left_is_none_after_a_while(storage):
     storage.write_text(f"{KEY}/left", "elsewhere:1:2")
     begun = time.monotonic()
-    with claimed(storage, KEY, seconds=0.5):
-        assert time.monotonic() - begun > 0.3
+    with claimed(storage, KEY, seconds=1.5):  # stores tell times in whole seconds
+        assert time.monotonic() - begun > 0.4
 
 
 def test_one_that_is_held_for_long_is_told(storage, monkeypatch):
