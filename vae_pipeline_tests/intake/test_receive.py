@@ -3,7 +3,7 @@
 import json
 import os
 import zipfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -409,6 +409,27 @@ class TestTwoRuns:
         assert newest_version(made.storage, made.dataset).number == 2
 
 
+@contextmanager
+def dying(monkeypatch, after, *acts):
+    """The process is stopped at the first of these acts of the storage behind ``after`` of them."""
+    count = 0
+
+    def counted(act):
+        def one(*given, **more):
+            nonlocal count
+            count += 1
+            if count > after:
+                raise KeyboardInterrupt
+            return act(*given, **more)
+
+        return one
+
+    with monkeypatch.context() as patch:
+        for name in acts:
+            patch.setattr(LocalRoot, name, counted(getattr(LocalRoot, name)))
+        yield
+
+
 class TestCrash:
     """Stopped at any write, and done again: in one place, in one version."""
 
@@ -418,21 +439,7 @@ class TestCrash:
         frame = pumps(5, 40, seed=9)
         made.drop(frame if good else frame.drop(columns="flow"))
         (made.door / "week.csv.done").touch()
-        count = 0
-
-        def dying(act):
-            def counted(*given, **more):
-                nonlocal count
-                count += 1
-                if count > after:
-                    raise KeyboardInterrupt
-                return act(*given, **more)
-
-            return counted
-
-        with monkeypatch.context() as patch:
-            for name in ("publish", "create", "remove"):
-                patch.setattr(LocalRoot, name, dying(getattr(LocalRoot, name)))
+        with dying(monkeypatch, after, "publish", "create", "remove"):
             try:
                 take(made, raw)
             except KeyboardInterrupt:
@@ -451,23 +458,8 @@ class TestCrash:
         images = plant_of_images(tmp_path)
         raw = images.raw(tmp_path / "raw")
         write_pictures(images.door / "night", seed=5, good=0, defects={})
-        count = 0
-
-        def dying(act):
-            def counted(*given, **more):
-                nonlocal count
-                count += 1
-                if count > after:
-                    raise KeyboardInterrupt
-                return act(*given, **more)
-
-            return counted
-
-        with monkeypatch.context() as patch:
-            for name in ("publish", "create", "write", "remove"):
-                patch.setattr(LocalRoot, name, dying(getattr(LocalRoot, name)))
-            with suppress(KeyboardInterrupt):
-                take(images, raw, "night")
+        with dying(monkeypatch, after, "publish", "create", "write", "remove"), suppress(KeyboardInterrupt):
+            take(images, raw, "night")
         (there,) = arrivals(images.incoming, "vision") or [None]
         if there is not None:
             found = take(images, raw, "night")
